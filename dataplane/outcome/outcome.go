@@ -1,0 +1,197 @@
+// Package outcome is what the data plane tells.
+//
+// Every connection, handshake and request ends in exactly one outcome, handed to
+// a [Sink]. The [Reason] in it is the one word, from a closed list, that metric,
+// log and Kubernetes Event use alike; its Origin names the object behind the fact.
+//
+// Outcomes are passed by pointer and belong to the data plane: a sink function
+// reads what it needs before it returns, keeps no pointer and never blocks.
+// They are called from many goroutines at once.
+package outcome
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// A Sink receives outcomes. Any function may be nil.
+type Sink struct {
+	// Conn is called once per accepted connection, when it has ended.
+	Conn func(*Conn)
+	// Handshake is called once per TLS connection. A handshake is decided at the
+	// first record that the client sends after it: an alert there is a failure.
+	Handshake func(*Handshake)
+	// Request is called once per request, malformed and aborted ones included.
+	Request func(*Request)
+	// Health is called when an endpoint or a name changes its state.
+	Health func(*Health)
+	// Publish is called once per publish, also for one that was refused.
+	Publish func(*Publish)
+}
+
+// Result is how a handshake ended.
+type Result string
+
+// The results of a handshake.
+const (
+	Done    Result = "done"
+	Failed  Result = "failed"
+	Timeout Result = "timeout"
+)
+
+// A Conn is one client connection. What is known at accept is set by listen and
+// not written again; the fields below "at the end" are set before Sink.Conn.
+type Conn struct {
+	// ID is unique in this process and ties log lines together.
+	ID uint64
+	// Listener is "http" or "https".
+	Listener string
+	// Remote is the client, Local the address it reached.
+	Remote, Local netip.AddrPort
+	Accepted      time.Time
+	// TLS is nil on a plain connection and before the handshake has ended.
+	TLS *Handshake
+
+	// At the end:
+
+	// Reason is why the connection ended, OK for the ordinary ends.
+	Reason   Reason
+	Duration time.Duration
+	// BytesIn and BytesOut count what crossed the socket, TLS included.
+	BytesIn, BytesOut int64
+	Requests          int
+}
+
+// A Handshake is one TLS handshake, finished or not.
+type Handshake struct {
+	// Conn is the connection; its TLS field is this handshake.
+	Conn   *Conn
+	Result Result
+	Reason Reason
+	// Err is the underlying error's text, for logs. Empty on success.
+	Err string
+	// Duration from accept to the end of the handshake (not to the first record).
+	Duration time.Duration
+	// BytesIn and BytesOut when the outcome was decided.
+	BytesIn, BytesOut int64
+
+	// HelloSeen says whether a whole ClientHello was read; the Offered fields and
+	// SNI are empty otherwise.
+	HelloSeen bool
+	// SNI as the client sent it, lower-cased.
+	SNI string
+	// Host is the declared host that SNI names ("*.example.com" for a wildcard),
+	// or "": use it, not SNI, as a metric label.
+	Host string
+	// Ingress declares Host; zero if no host matched.
+	Ingress             snapshot.Origin
+	OfferedVersions     []uint16
+	OfferedCipherSuites []uint16
+	OfferedCurves       []uint16
+	OfferedALPN         []string
+
+	// What was negotiated, as far as it got; zero if it did not.
+	Version     uint16
+	CipherSuite uint16
+	Curve       uint16
+	ALPN        string
+	Resumed     bool
+	// Certificate is the one served, nil if none was chosen. It is also set for
+	// a failed handshake: a client that rejects a certificate rejects this one.
+	Certificate *snapshot.Certificate
+	// DefaultCertificate says that it was the default one, not the host's.
+	DefaultCertificate bool
+	// Alert is the name of the alert that the client sent ("unknown_ca"), or "".
+	Alert string
+	// ClientCertificate is the leaf the client presented, accepted or not; nil if
+	// none.
+	ClientCertificate *ClientCertificate
+}
+
+// A ClientCertificate holds the facts of a client's leaf certificate.
+type ClientCertificate struct {
+	Subject, Issuer, Serial string
+	// Digest is the SHA-256 of the certificate in hex.
+	Digest    string
+	NotAfter  time.Time
+	DNSNames  []string
+	URINames  []string
+	Verified  bool
+	VerifyErr string
+}
+
+// A Request is one exchange: a client's request and its answer.
+type Request struct {
+	Conn *Conn
+	// ID is the value of X-Request-ID. Like all byte slices here it is a view
+	// that is valid during the call only.
+	ID []byte
+	// Method, Host (normalised), Path (normalised), Target (as received) and
+	// Proto ("HTTP/1.1"). Empty where a malformed head left them unknown.
+	Method, Proto      string
+	Host, Path, Target []byte
+	UserAgent, Referer []byte
+	Start              time.Time
+	Duration           time.Duration
+
+	// Status is what the client was sent, 0 if no response head was; 499 when
+	// the client left first.
+	Status int
+	// Reason is OK when the backend (or a filter, by its ordinary job) answered.
+	Reason Reason
+	// Side says who is at fault when Reason is not OK.
+	Side Side
+	// Err is the underlying error's text, for logs.
+	Err string
+
+	// RouteHost is the Host.Name of the matched host; "" without a match or for
+	// the catch-all host. Matched tells the two apart.
+	RouteHost string
+	Matched   bool
+	// Route is the Ingress and field that matched, Service its backend.
+	Route, Service snapshot.Origin
+	Pool           string
+	Endpoint       netip.AddrPort
+	// Attempts at endpoints; 0 when none was needed. Reused says that the last
+	// one went over a kept connection.
+	Attempts int
+	Reused   bool
+	// ConnectTime of the last attempt, and FirstByte: from start to the response
+	// head of the upstream.
+	ConnectTime, FirstByte time.Duration
+	UpstreamStatus         int
+
+	// BodyIn and BodyOut count body bytes without framing.
+	BodyIn, BodyOut int64
+	// Upgraded says that the exchange became a tunnel.
+	Upgraded bool
+}
+
+// Health is a change of what is known of an endpoint or a name.
+type Health struct {
+	Pool     string
+	Origin   snapshot.Origin
+	Endpoint netip.AddrPort
+	// Name is set when the fact is about a DNS name of an ExternalName Service.
+	Name    string
+	Healthy bool
+	Reason  Reason
+	Err     string
+	// Endpoints in the pool now.
+	Endpoints int
+}
+
+// Publish is one publish of an update.
+type Publish struct {
+	Generation uint64
+	// Err is set when the update was refused; the last good state serves on.
+	Err                                 string
+	Duration                            time.Duration
+	Since                               time.Time
+	Hosts, Routes, Pools, Certificates  int
+	EndpointsReplaced, EndpointsInForce int
+	// Snapshot is now in force (for an accepted update).
+	Snapshot *snapshot.Snapshot
+}

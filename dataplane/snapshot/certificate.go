@@ -1,0 +1,87 @@
+package snapshot
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// A Certificate is a chain with its private key, parsed once. It is immutable.
+type Certificate struct {
+	// Origin is the Secret or file it comes from.
+	Origin Origin
+	// TLS is ready for crypto/tls: chain, key and parsed leaf. Do not print it:
+	// it holds the private key. String and GoString of Certificate never do.
+	TLS *tls.Certificate
+	// Digest is the SHA-256 of the leaf in hex.
+	Digest string
+	// Bundle is the SHA-256, in hex, of the PEM it was parsed from (certificate,
+	// a zero byte, key): equal for equal content and nothing else.
+	Bundle string
+}
+
+// Leaf returns the leaf certificate.
+func (c *Certificate) Leaf() *x509.Certificate { return c.TLS.Leaf }
+
+// ID returns "namespace/name#digest": what names a served certificate in logs.
+func (c *Certificate) ID() string {
+	return c.Origin.Namespace + "/" + c.Origin.Name + "#" + c.Digest
+}
+
+// KeyType returns "ECDSA", "RSA" or "Ed25519".
+func (c *Certificate) KeyType() string { return c.TLS.Leaf.PublicKeyAlgorithm.String() }
+
+// String returns the ID and never key material.
+func (c *Certificate) String() string { return c.ID() }
+
+// GoString is String, so that %#v cannot print the key.
+func (c *Certificate) GoString() string { return c.ID() }
+
+// BundleDigest is the content hash that [Certificate.Bundle] holds.
+func BundleDigest(certPEM, keyPEM []byte) string {
+	h := sha256.New()
+	h.Write(certPEM)
+	h.Write([]byte{0})
+	h.Write(keyPEM)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// ParseCertificate parses a PEM chain (leaf first) and its PEM private key and
+// checks that they belong together. It does not look at the validity dates. The
+// error is for the owner of the object: it names the key ("tls.crt", "tls.key")
+// and never quotes its content.
+func ParseCertificate(origin Origin, certPEM, keyPEM []byte) (*Certificate, error) {
+	if len(certPEM) == 0 {
+		return nil, errors.New("tls.crt is empty")
+	}
+	if len(keyPEM) == 0 {
+		return nil, errors.New("tls.key is empty")
+	}
+	if encryptedKey(keyPEM) {
+		return nil, errors.New("tls.key is encrypted; Cardea needs an unencrypted PEM private key")
+	}
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		return nil, fmt.Errorf("tls.crt and tls.key: %s", strings.TrimPrefix(err.Error(), "tls: "))
+	}
+	sum := sha256.Sum256(pair.Certificate[0])
+	return &Certificate{
+		Origin: origin,
+		TLS:    &pair,
+		Digest: hex.EncodeToString(sum[:]),
+		Bundle: BundleDigest(certPEM, keyPEM),
+	}, nil
+}
+
+func encryptedKey(keyPEM []byte) bool {
+	block, _ := pem.Decode(keyPEM)
+	if block == nil {
+		return false
+	}
+	return block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED")
+}
