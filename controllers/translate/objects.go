@@ -1,0 +1,121 @@
+package translate
+
+import (
+	"net/netip"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// Objects is everything that a translation reads. Names are unique within a
+// kind. Nothing in it is ever written to, so it may come straight from a shared
+// cache.
+type Objects struct {
+	Ingresses []*networkingv1.Ingress
+	Classes   []*networkingv1.IngressClass
+	Services  []*corev1.Service
+	Slices    []*discoveryv1.EndpointSlice
+	// Secrets holds the state of the referenced Secrets. One that is referenced
+	// and not in the map does not exist.
+	Secrets map[types.NamespacedName]Secret
+}
+
+// A Secret is what is known of one referenced TLS Secret: what to serve of it
+// and, if that is not its current content, why.
+type Secret struct {
+	// Origin names the Secret, with its UID where it has one.
+	Origin snapshot.Origin
+	// Certificate is what to serve. Nil: nothing usable.
+	Certificate *snapshot.Certificate
+	// Reason is why the current content is not what is served: SecretNotFound,
+	// SecretWrongType, SecretInvalid, SecretUnreadable or CertificateNotYetValid.
+	// Empty: it is served.
+	Reason Reason
+	// Problem completes "Secret shop/tls: …" for the owner, such as "tls.key is
+	// empty". Empty iff Reason is.
+	Problem string
+	// LastGood says that Certificate is an earlier content of the Secret.
+	LastGood bool
+	// Pending is when a newer content becomes valid that waits for its notBefore;
+	// zero if none does.
+	Pending time.Time
+}
+
+// HostOwnership says who may put paths on a host that several namespaces name.
+type HostOwnership uint8
+
+const (
+	// OwnedByNamespace gives a host to the namespace of the oldest Ingress that
+	// names it; the paths and the TLS of other namespaces are refused.
+	OwnedByNamespace HostOwnership = iota
+	// Shared merges the paths of all namespaces.
+	Shared
+)
+
+// Options says how to translate. The zero value is strict and uses the default
+// names.
+type Options struct {
+	// ControllerName is the spec.controller of our IngressClasses. Default
+	// [DefaultControllerName].
+	ControllerName string
+	// Class is the class name that is ours when no IngressClass object says so:
+	// in the annotation kubernetes.io/ingress.class, and everywhere while there is
+	// no IngressClass at all (a folder of manifests). Default [DefaultClass].
+	Class string
+	// WithoutClass also serves the Ingresses that name no class while there is no
+	// default IngressClass.
+	WithoutClass bool
+	// HostOwnership decides between namespaces. Default [OwnedByNamespace].
+	HostOwnership HostOwnership
+	// UnknownSNI, DefaultCertificate and TrustedCIDRs go into the Spec as they
+	// are.
+	UnknownSNI         snapshot.UnknownSNI
+	DefaultCertificate *snapshot.Certificate
+	TrustedCIDRs       []netip.Prefix
+}
+
+// The defaults of [Options].
+const (
+	DefaultControllerName = "cardea.dev/ingress-controller"
+	DefaultClass          = "cardea"
+)
+
+func (o Options) withDefaults() Options {
+	if o.ControllerName == "" {
+		o.ControllerName = DefaultControllerName
+	}
+	if o.Class == "" {
+		o.Class = DefaultClass
+	}
+	return o
+}
+
+// A Result is one translation.
+type Result struct {
+	// Spec is what to serve. It is the same pointer as in the Result before if
+	// nothing in it changed, and it shares every Host, Route and Pool that did
+	// not change.
+	Spec *snapshot.Spec
+	// Endpoints are the endpoints of the pools that are new or whose endpoints
+	// changed since the Result before. A Result that was not published must be
+	// merged into the next.
+	Endpoints map[string][]snapshot.Endpoint
+	// Verdicts is everything there is to say about the objects, sorted, each once.
+	// It is the same slice as before if nothing in it changed.
+	Verdicts []Verdict
+	// Secrets and Services are the objects that Ingresses of our classes name,
+	// each with the Ingress fields that do. Those of Secrets are the only Secrets
+	// to read.
+	Secrets, Services map[types.NamespacedName][]snapshot.Origin
+	// Ingresses are the Ingresses of our classes, sorted by namespace and name:
+	// those whose status is ours to write.
+	Ingresses []types.NamespacedName
+	// Next is when time alone changes the result (a certificate expires); zero if
+	// never. Translate again then.
+	Next time.Time
+}

@@ -1,0 +1,157 @@
+package translate
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// A Verdict is a judgement on one piece of a user's object.
+type Verdict struct {
+	Level  Level
+	Reason Reason
+	// Origin is the object and field judged.
+	Origin snapshot.Origin
+	// Other is the object and field that it conflicts with or refers to; zero if
+	// there is none.
+	Other snapshot.Origin
+	// Message is for the owner of the object: what was wanted, what was found and
+	// what to do. One or two sentences.
+	Message string
+}
+
+// Level is how much a verdict matters.
+type Level uint8
+
+const (
+	// Info needs no action.
+	Info Level = iota
+	// Warning means that something is served, but not quite as written.
+	Warning
+	// Refused means that the piece is not served.
+	Refused
+)
+
+// String returns "info", "warning" or "refused".
+func (l Level) String() string {
+	switch l {
+	case Info:
+		return "info"
+	case Warning:
+		return "warning"
+	default:
+		return "refused"
+	}
+}
+
+// A Reason is the one word for a verdict, in the form of the reasons of
+// Kubernetes Events. The list is closed: [Reasons] is all of it.
+type Reason string
+
+// Hosts and paths.
+const (
+	HostInvalid       Reason = "HostInvalid"
+	HostConflictWon   Reason = "HostConflictWon"
+	HostConflictLost  Reason = "HostConflictLost"
+	PathInvalid       Reason = "PathInvalid"
+	PathConflictWon   Reason = "PathConflictWon"
+	PathConflictLost  Reason = "PathConflictLost"
+	IngressEmpty      Reason = "IngressEmpty"
+	AnnotationUnknown Reason = "AnnotationUnknown"
+	AnnotationInvalid Reason = "AnnotationInvalid"
+)
+
+// Backends.
+const (
+	BackendMissing             Reason = "BackendMissing"
+	ResourceBackendUnsupported Reason = "ResourceBackendUnsupported"
+	ServiceNotFound            Reason = "ServiceNotFound"
+	ServicePortNotFound        Reason = "ServicePortNotFound"
+	ExternalNameInvalid        Reason = "ExternalNameInvalid"
+	EndpointSliceIgnored       Reason = "EndpointSliceIgnored"
+	EndpointIgnored            Reason = "EndpointIgnored"
+)
+
+// TLS.
+const (
+	TLSWithoutHosts            Reason = "TLSWithoutHosts"
+	SecretNameInvalid          Reason = "SecretNameInvalid"
+	SecretNotFound             Reason = "SecretNotFound"
+	SecretWrongType            Reason = "SecretWrongType"
+	SecretInvalid              Reason = "SecretInvalid"
+	SecretUnreadable           Reason = "SecretUnreadable"
+	CertificateNotYetValid     Reason = "CertificateNotYetValid"
+	CertificateExpired         Reason = "CertificateExpired"
+	CertificateNameMismatch    Reason = "CertificateNameMismatch"
+	CertificateKeyTypeRepeated Reason = "CertificateKeyTypeRepeated"
+	CertificateConflictWon     Reason = "CertificateConflictWon"
+	CertificateConflictLost    Reason = "CertificateConflictLost"
+)
+
+// A ReasonInfo documents a reason.
+type ReasonInfo struct {
+	Reason Reason
+	// Text says when the reason is given.
+	Text string
+}
+
+// Reasons returns the whole closed list, in order. The caller may change it.
+func Reasons() []ReasonInfo { return slices.Clone(reasons) }
+
+var reasons = []ReasonInfo{
+	{HostInvalid, "A host of the Ingress is not a DNS name or one-label wildcard; its paths or its TLS are not served."},
+	{HostConflictWon, "The Ingress owns a host that an Ingress of another namespace names as well."},
+	{HostConflictLost, "A host of the Ingress belongs to another namespace; its paths and its TLS are not served."},
+	{PathInvalid, "A path of the Ingress is not a normal URL path or has no valid pathType; it is not served."},
+	{PathConflictWon, "The Ingress serves a path that another Ingress wants as well."},
+	{PathConflictLost, "A path of the Ingress is served by an older Ingress."},
+	{IngressEmpty, "The Ingress has neither rules nor a default backend."},
+	{AnnotationUnknown, "An annotation has one of Cardea's prefixes and a name that Cardea does not know; it has no effect."},
+	{AnnotationInvalid, "The value of an annotation cannot be used. If the annotation protects the paths, they are closed (503), else its default applies."},
+
+	{BackendMissing, "A path names neither a Service nor a resource; it is answered with 503."},
+	{ResourceBackendUnsupported, "A path names a resource backend, which Cardea does not support; it is answered with 503."},
+	{ServiceNotFound, "A path names a Service that does not exist; it is answered with 503."},
+	{ServicePortNotFound, "A path names a port that its Service does not have; it is answered with 503."},
+	{ExternalNameInvalid, "The Service is of type ExternalName and its name is not a DNS name; its paths are answered with 503."},
+	{EndpointSliceIgnored, "An EndpointSlice cannot be used; its endpoints get no requests."},
+	{EndpointIgnored, "An endpoint's address cannot be used; it gets no requests."},
+
+	{TLSWithoutHosts, "A tls entry lists no hosts and the Ingress has no rule host left that it could stand for; its Secret is not used."},
+	{SecretNameInvalid, "A tls entry's secretName is not the name of a Secret in the namespace of the Ingress."},
+	{SecretNotFound, "A tls entry names a Secret that does not exist."},
+	{SecretWrongType, "The Secret is not of type kubernetes.io/tls."},
+	{SecretInvalid, "The Secret holds no usable certificate and key."},
+	{SecretUnreadable, "Cardea may not or cannot read the Secret."},
+	{CertificateNotYetValid, "The Secret holds a certificate that is not valid yet; it waits."},
+	{CertificateExpired, "The certificate that is served has expired."},
+	{CertificateNameMismatch, "The certificate that is served does not cover the host."},
+	{CertificateKeyTypeRepeated, "Several certificates of one key type are named for a host; the first is served."},
+	{CertificateConflictWon, "The Ingress decides the certificate of a host that another Ingress declares as well."},
+	{CertificateConflictLost, "The certificate of a host is decided by an older Ingress that declares it as well."},
+}
+
+// sortVerdicts sorts v into the order of [Result.Verdicts] and drops repetitions.
+func sortVerdicts(v []Verdict) []Verdict {
+	slices.SortFunc(v, func(a, b Verdict) int {
+		return cmp.Or(
+			compareOrigins(a.Origin, b.Origin),
+			cmp.Compare(a.Reason, b.Reason),
+			compareOrigins(a.Other, b.Other),
+			cmp.Compare(a.Level, b.Level),
+			cmp.Compare(a.Message, b.Message),
+		)
+	})
+	return slices.Compact(v)
+}
+
+func compareOrigins(a, b snapshot.Origin) int {
+	return cmp.Or(
+		cmp.Compare(a.Kind, b.Kind),
+		cmp.Compare(a.Namespace, b.Namespace),
+		cmp.Compare(a.Name, b.Name),
+		cmp.Compare(a.Field, b.Field),
+		cmp.Compare(a.UID, b.UID),
+	)
+}
