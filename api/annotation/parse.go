@@ -1,0 +1,98 @@
+package annotation
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The bounds of what a value may ask for.
+const (
+	maxSeconds = 365 * 24 * 60 * 60
+	maxCount   = 100
+)
+
+func parseBool(field func(*Settings) *bool) func(*Settings, string) error {
+	return func(s *Settings, value string) error {
+		b, err := strconv.ParseBool(value)
+		if err != nil {
+			return fmt.Errorf(`want "true" or "false", found %s`, quote(value))
+		}
+		*field(s) = b
+		return nil
+	}
+}
+
+func parseSeconds(field func(*Settings) *time.Duration) func(*Settings, string) error {
+	return func(s *Settings, value string) error {
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 1 || n > maxSeconds {
+			return fmt.Errorf("want whole seconds from 1 to %d without a unit, found %s", maxSeconds, quote(value))
+		}
+		*field(s) = time.Duration(n) * time.Second
+		return nil
+	}
+}
+
+func parseCount(field func(*Settings) *int) func(*Settings, string) error {
+	return func(s *Settings, value string) error {
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 1 || n > maxCount {
+			return fmt.Errorf("want a whole number from 1 to %d, found %s", maxCount, quote(value))
+		}
+		*field(s) = n
+		return nil
+	}
+}
+
+// parseSize reads nginx's sizes: digits and one of the units k, m, g (b for
+// bytes), in either case.
+func parseSize(field func(*Settings) *int64) func(*Settings, string) error {
+	return func(s *Settings, value string) error {
+		n, ok := size(value)
+		if !ok {
+			return fmt.Errorf(`want a size such as "512k", "8m" or "0", found %s`, quote(value))
+		}
+		*field(s) = n
+		return nil
+	}
+}
+
+func size(value string) (int64, bool) {
+	digits := strings.TrimRight(value, "bBkKmMgG")
+	unit := int64(1)
+	switch strings.ToLower(value[len(digits):]) {
+	case "", "b":
+	case "k":
+		unit = 1 << 10
+	case "m":
+		unit = 1 << 20
+	case "g":
+		unit = 1 << 30
+	default:
+		return 0, false
+	}
+	n, err := strconv.ParseUint(digits, 10, 63)
+	if err != nil || int64(n) > math.MaxInt64/unit {
+		return 0, false
+	}
+	return int64(n) * unit, true
+}
+
+// unsupported is the row of a protecting annotation whose feature Cardea does not
+// have. The values in off switch the feature off and are accepted.
+func unsupported(name string, kind Kind, text string, off ...string) Annotation {
+	return Annotation{
+		Name: name, Kind: kind, Effect: Protects, Text: text, unsupported: true,
+		set: func(_ *Settings, value string) error {
+			if slices.Contains(off, strings.ToLower(value)) {
+				return nil
+			}
+			return errors.New("Cardea does not support it")
+		},
+	}
+}

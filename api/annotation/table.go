@@ -1,0 +1,92 @@
+package annotation
+
+import "time"
+
+// Settings are the values of an object's annotations, one field a row of the
+// table that is supported.
+type Settings struct {
+	// SSLRedirect redirects plain HTTP where the host has TLS.
+	SSLRedirect bool
+	// ForceSSLRedirect redirects plain HTTP always.
+	ForceSSLRedirect bool
+	ConnectTimeout   time.Duration
+	ReadTimeout      time.Duration
+	SendTimeout      time.Duration
+	// MaxBody is in bytes; 0 means no limit.
+	MaxBody int64
+	Tries   int
+}
+
+// Defaults returns the settings of an object without annotations.
+func Defaults() Settings { return defaults }
+
+var defaults = func() (s Settings) {
+	for _, a := range table {
+		if a.Default == "" {
+			continue
+		}
+		if err := a.set(&s, a.Default); err != nil {
+			panic("annotation: default of " + a.Name + ": " + err.Error())
+		}
+	}
+	return s
+}()
+
+// table is sorted by name. A row that is not supported is here because it
+// protects: see [Annotation.Supported].
+var table = []Annotation{
+	unsupported("allowlist-source-range", Text, "Client addresses that may send requests."),
+	unsupported("auth-secret", SecretRef, "Credentials for HTTP authentication."),
+	unsupported("auth-snippet", Text, "Raw nginx configuration. It is never executed."),
+	unsupported("auth-tls-match-cn", Text, "Pattern that the client certificate's common name must match."),
+	unsupported("auth-tls-secret", SecretRef, "Authority that must have signed the client's certificate."),
+	unsupported("auth-tls-verify-client", Text, "Whether a client certificate is demanded.", "off"),
+	unsupported("auth-type", Text, "HTTP authentication."),
+	unsupported("auth-url", Text, "Service that is asked whether a request may pass."),
+	unsupported("configuration-snippet", Text, "Raw nginx configuration, which may hold access rules. It is never executed."),
+	unsupported("denylist-source-range", Text, "Client addresses that may not send requests."),
+	unsupported("enable-modsecurity", Bool, "Web application firewall.", "false"),
+	unsupported("enable-owasp-core-rules", Bool, "Rules of the web application firewall.", "false"),
+	{
+		Name: "force-ssl-redirect", Kind: Bool, Effect: Protects, Default: "false",
+		Text: "Redirects plain HTTP to HTTPS (308) even when the host has no `tls` entry, as when TLS ends in front of Cardea.",
+		set:  parseBool(func(s *Settings) *bool { return &s.ForceSSLRedirect }),
+	},
+	unsupported("limit-connections", Count, "Connections at a time from one client address.", "0"),
+	unsupported("limit-rpm", Count, "Requests a minute from one client address.", "0"),
+	unsupported("limit-rps", Count, "Requests a second from one client address.", "0"),
+	unsupported("modsecurity-snippet", Text, "Rules of the web application firewall."),
+	{
+		Name: "proxy-body-size", Kind: Size, Effect: Protects, Default: "1m",
+		Text: "The largest request body; a larger one is answered with 413. `0` means no limit.",
+		set:  parseSize(func(s *Settings) *int64 { return &s.MaxBody }),
+	},
+	{
+		Name: "proxy-connect-timeout", Kind: Seconds, Default: "5",
+		Text: "How long one connect to an endpoint may take.",
+		set:  parseSeconds(func(s *Settings) *time.Duration { return &s.ConnectTimeout }),
+	},
+	{
+		Name: "proxy-next-upstream-tries", Kind: Count, Default: "3",
+		Text: "The most attempts at endpoints for one request, the first included.",
+		set:  parseCount(func(s *Settings) *int { return &s.Tries }),
+	},
+	{
+		Name: "proxy-read-timeout", Kind: Seconds, Default: "60",
+		Text: "How long the backend may take for the next bytes of its response.",
+		set:  parseSeconds(func(s *Settings) *time.Duration { return &s.ReadTimeout }),
+	},
+	{
+		Name: "proxy-send-timeout", Kind: Seconds, Default: "60",
+		Text: "How long the backend may take to accept the next bytes of the request.",
+		set:  parseSeconds(func(s *Settings) *time.Duration { return &s.SendTimeout }),
+	},
+	unsupported("satisfy", Text, "Whether all access rules must pass or one.", "all"),
+	unsupported("server-snippet", Text, "Raw nginx configuration, which may hold access rules. It is never executed."),
+	{
+		Name: "ssl-redirect", Kind: Bool, Default: "true",
+		Text: "Redirects plain HTTP to HTTPS (308) when the host is declared in `tls`. The challenge paths of ACME HTTP-01 are exempt.",
+		set:  parseBool(func(s *Settings) *bool { return &s.SSLRedirect }),
+	},
+	unsupported("whitelist-source-range", Text, "Old name of `allowlist-source-range`."),
+}
