@@ -1,0 +1,83 @@
+# Cardea. `make` or `make help` lists the targets.
+SHELL := /bin/bash -o pipefail
+.DEFAULT_GOAL := help
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X github.com/cardea-dev/cardea/cmd/cli.buildVersion=$(VERSION)
+IMAGE   ?= ghcr.io/cardea-dev/cardea:$(VERSION)
+# How long each fuzz target runs in `make fuzz`.
+FUZZTIME ?= 1m
+# CGO is off in everything that is shipped; only the race detector needs it.
+export CGO_ENABLED ?= 0
+
+.PHONY: help
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/cardea.
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/cardea ./cmd/cardea
+
+.PHONY: run
+run: build ## Build and run `cardea demo`: everything, without a cluster.
+	@exec ./bin/cardea demo $(ARGS)
+
+.PHONY: test
+test: check ## Everything: check, and the tests against a real etcd and kube-apiserver.
+	KUBEBUILDER_ASSETS="$$(hack/tools/build etcd kube-apiserver kubectl)" \
+	  $(GO) test -trimpath -tags envtest -count=1 ./controllers/ 2>&1
+
+.PHONY: check
+check: fmt vet lint unit generated ## The quick one: format, vet, lint, race tests, policy. No cluster, no root.
+
+.PHONY: fmt
+fmt: ## Fail if a file is not formatted as gofumpt does.
+	@out=$$("$$(hack/tools/build gofumpt)"/gofumpt -l $$(git ls-files '*.go')); \
+	  [ -z "$$out" ] || { echo "not formatted (run gofumpt -w):"; echo "$$out"; exit 1; }
+
+.PHONY: vet
+vet:
+	$(GO) vet ./...
+	$(GO) vet -tags envtest ./controllers/
+	$(GO) vet -tags e2e ./test/e2e
+
+.PHONY: lint
+lint: ## staticcheck; govulncheck where its database can be reached.
+	"$$(hack/tools/build staticcheck)"/staticcheck -tags envtest,e2e ./...
+	@if curl -sfo /dev/null --max-time 5 https://vuln.go.dev/index/db.json; then \
+	  "$$(hack/tools/build govulncheck)"/govulncheck ./...; \
+	else echo "govulncheck: its database cannot be reached from here; not run"; fi
+
+.PHONY: unit
+unit:
+	CGO_ENABLED=1 $(GO) test -race ./... 2>&1 | { grep -v 'no test files' || true; }
+
+.PHONY: generated
+generated:
+	@$(GO) mod tidy -diff
+	@$(GO) mod verify >/dev/null
+
+.PHONY: golden
+golden: ## Rewrite golden files and generated documentation; look at the diff.
+	$(GO) test ./api/... ./controllers/translate ./dataplane/observe ./dataplane/outcome -update
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (1m).
+	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$p/*_test.go | cut -c6-); do \
+	    echo "$$p $$f"; $(GO) test $$p -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || exit 1; \
+	  done; done
+
+.PHONY: e2e
+e2e: ## The program as a process against a real API server, in a network namespace of its own.
+	test/e2e/run $(ARGS)
+
+.PHONY: image
+image: ## Build the container image.
+	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+
+.PHONY: clean
+clean: ## Remove what the targets made in the checkout.
+	rm -rf bin dist
