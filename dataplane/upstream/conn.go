@@ -1,0 +1,89 @@
+package upstream
+
+import (
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// A Conn is a connection to an endpoint, handed out for one attempt. It belongs
+// to who got it until Done.
+type Conn struct {
+	// Stream carries the attempt. Call Done, never the Close of it.
+	Stream
+	Endpoint *Endpoint
+	// Reused says that the connection was kept from an earlier exchange.
+	Reused bool
+	// ConnectTime is how long the dial took; 0 for a reused connection.
+	ConnectTime time.Duration
+
+	nc  net.Conn
+	out atomic.Bool
+	// keptAt is the epoch in which the connection was last put on the stack;
+	// guarded by Endpoint.mu.
+	keptAt uint32
+
+	// raw is nil if the socket cannot be looked at; peek is c.peekFD, made once
+	// because a method value is an allocation. See probe_unix.go.
+	raw  syscall.RawConn
+	peek func(fd uintptr)
+	seen condition
+}
+
+func newConn(e *Endpoint, nc net.Conn, took time.Duration) *Conn {
+	c := &Conn{Stream: e.pool.set.cfg.Stream(nc), Endpoint: e, nc: nc}
+	if sc, ok := nc.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			c.raw, c.peek = raw, c.peekFD
+		}
+	}
+	c.handOut(false)
+	c.ConnectTime = took
+	return c
+}
+
+func (c *Conn) handOut(reused bool) {
+	c.Reused, c.ConnectTime = reused, 0
+	c.out.Store(true)
+	c.Endpoint.busy.Add(1)
+}
+
+// Done ends the attempt. The connection is kept if the stream says that it may
+// carry another one, its endpoint is still in force and there is room; else it is
+// closed. Calling it again does nothing, but c may by then be another's: call it
+// once.
+func (c *Conn) Done() {
+	if !c.out.CompareAndSwap(true, false) {
+		return
+	}
+	reusable := c.Stream.Close()
+	c.Endpoint.busy.Add(-1)
+	if !reusable || !c.Endpoint.keep(c) {
+		c.nc.Close()
+	}
+}
+
+// A condition is what a look at an idle socket found.
+type condition uint8
+
+const (
+	alive condition = iota
+	closedByPeer
+	unexpectedData
+)
+
+// look returns the condition of an idle connection without waiting. Between two
+// exchanges of HTTP/1.1 the peer has nothing to say: RFC 9112 §9.2 lets a client
+// that receives data with no request outstanding treat it as no response.
+func (c *Conn) look() condition {
+	if c.raw == nil {
+		return alive
+	}
+	c.seen = closedByPeer
+	// Control, not Read: Read fails at once when an old read deadline is past.
+	if err := c.raw.Control(c.peek); err != nil {
+		return closedByPeer
+	}
+	return c.seen
+}
