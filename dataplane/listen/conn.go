@@ -1,0 +1,207 @@
+package listen
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/cardea-dev/cardea/dataplane/outcome"
+)
+
+// A conn is an accepted connection. It is what the handler of a plain listener
+// gets, and the transport under the TLS of the others. Around the socket it only
+// counts; it holds no buffer.
+type conn struct {
+	net.Conn
+	l    *Listener
+	info outcome.Conn
+	// hs is nil on a plain listener.
+	hs *handshake
+
+	in, out atomic.Int64
+	// wasCut says that Close of the listener ended the connection.
+	wasCut atomic.Bool
+}
+
+func (l *Listener) newConn(nc net.Conn) *conn {
+	c := &conn{Conn: nc, l: l}
+	c.info = outcome.Conn{
+		ID:       lastID.Add(1),
+		Listener: l.cfg.Name,
+		Remote:   addrPort(nc.RemoteAddr()),
+		Local:    addrPort(nc.LocalAddr()),
+		Accepted: time.Now(),
+	}
+	if l.cfg.TLS {
+		c.hs = &handshake{Handshake: outcome.Handshake{Conn: &c.info}}
+	}
+	return c
+}
+
+// addrPort returns the address with IPv4 in its own form, also when it was
+// accepted on an IPv6 socket.
+func addrPort(a net.Addr) netip.AddrPort {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := t.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// Read counts, and gives a client that has sent its first byte the rest of the
+// time for the handshake.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && c.in.Add(int64(n)) == int64(n) && c.hs != nil {
+		// An error here shows at the next Read.
+		_ = c.Conn.SetReadDeadline(c.info.Accepted.Add(c.l.cfg.HandshakeTimeout))
+	}
+	return n, err
+}
+
+// Write counts.
+func (c *conn) Write(p []byte) (int, error) {
+	if c.hs != nil {
+		p = c.hs.alertOut(p)
+	}
+	n, err := c.Conn.Write(p)
+	c.out.Add(int64(n))
+	return n, err
+}
+
+// ReadFrom lets the socket take the bytes from r without a copy, where the
+// kernel can.
+func (c *conn) ReadFrom(r io.Reader) (int64, error) {
+	n, err := io.Copy(c.Conn, r)
+	c.out.Add(n)
+	return n, err
+}
+
+// CloseWrite sends the end of the stream and leaves the other direction open.
+func (c *conn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return fmt.Errorf("listen: %T cannot close one direction", c.Conn)
+}
+
+// NetConn returns the socket. What crosses it directly is not counted.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
+// SyscallConn gives access to the socket's file descriptor.
+func (c *conn) SyscallConn() (syscall.RawConn, error) {
+	if s, ok := c.Conn.(syscall.Conn); ok {
+		return s.SyscallConn()
+	}
+	return nil, fmt.Errorf("listen: %T has no file descriptor", c.Conn)
+}
+
+// cut ends the connection from outside of its goroutine.
+func (c *conn) cut() {
+	c.wasCut.Store(true)
+	_ = c.Conn.Close()
+}
+
+// reset turns the connection away before anything was read from it. The reset
+// instead of an orderly close leaves no TIME_WAIT behind.
+func (c *conn) reset(reason outcome.Reason) {
+	if t, ok := c.Conn.(*net.TCPConn); ok {
+		_ = t.SetLinger(0)
+	}
+	_ = c.Conn.Close()
+	if c.hs != nil {
+		c.fail(failure{reason: reason})
+	}
+	c.info.Reason = reason
+	c.report()
+}
+
+// report gives the outcome of the connection.
+func (c *conn) report() {
+	if c.info.Reason == "" {
+		c.info.Reason = outcome.OK
+	}
+	c.info.Duration = time.Since(c.info.Accepted)
+	c.info.BytesIn, c.info.BytesOut = c.in.Load(), c.out.Load()
+	if c.l.cfg.Sink.Conn != nil {
+		c.l.cfg.Sink.Conn(&c.info)
+	}
+}
+
+// serve runs the handler on nc, which is c or the TLS on it. It is the last
+// goroutine of the connection.
+func (l *Listener) serve(c *conn, nc net.Conn) {
+	defer l.end(c, nc)
+	defer c.rescue()
+	if c.hs == nil && l.cfg.Current() == nil {
+		c.info.Reason = outcome.NotReady
+		return
+	}
+	l.cfg.Handler(nc, &c.info)
+}
+
+// rescue is deferred around what may panic: the connection ends, the process
+// does not.
+func (c *conn) rescue() {
+	if v := recover(); v != nil {
+		c.info.Reason = outcome.Panic
+		c.l.panics.log(c.l.cfg.Logger, v)
+	}
+}
+
+// end is the last act of the last goroutine of a connection: whatever happened,
+// it is closed, and its outcomes are given once each.
+func (l *Listener) end(c *conn, nc net.Conn) {
+	// The error of closing a connection that is done with tells nobody anything.
+	_ = nc.Close()
+	if c.hs != nil {
+		c.settle()
+	}
+	if c.info.Reason == "" && c.wasCut.Load() {
+		c.info.Reason = outcome.Draining
+	}
+	c.report()
+	l.remove(c)
+}
+
+// panicSites remembers where panics came from, so that a bug that every
+// connection meets fills no disk: each site is logged once, with its stack.
+type panicSites struct{ seen sync.Map }
+
+// log is called by the deferred function that recovered v.
+func (s *panicSites) log(log *slog.Logger, v any) {
+	site := panicSite()
+	if _, again := s.seen.LoadOrStore(site, true); again {
+		return
+	}
+	log.Error("panic in a connection", "panic", fmt.Sprint(v), "site", site, "stack", string(debug.Stack()))
+}
+
+// panicSite returns file and line of the innermost frame that panicked.
+func panicSite() string {
+	var pcs [64]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs[:])])
+	panicked := false
+	for {
+		f, more := frames.Next()
+		switch {
+		case f.Function == "runtime.gopanic":
+			panicked = true
+		case panicked && !strings.HasPrefix(f.Function, "runtime."):
+			return fmt.Sprintf("%s:%d", f.File, f.Line)
+		}
+		if !more {
+			return "unknown"
+		}
+	}
+}

@@ -1,0 +1,317 @@
+package listen
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cardea-dev/cardea/dataplane/outcome"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// A handshake is the state of a TLS connection until its outcome is decided. The
+// goroutine of the handshake owns it until the connection is handed over; from
+// then on only decide writes to it.
+type handshake struct {
+	outcome.Handshake
+
+	// mismatch is what of the ClientHello does not fit the policy.
+	mismatch outcome.Reason
+	// sent is the last alert that we sent in the clear.
+	sent alert
+	// instead replaces the internal_error that crypto/tls sends when configFor
+	// returns an error.
+	instead alert
+
+	once    sync.Once
+	decided atomic.Bool
+}
+
+// A refusal is an error of configFor: we end the handshake by our own decision.
+type refusal struct {
+	reason outcome.Reason
+	alert  alert
+}
+
+func (r *refusal) Error() string { return "refused: " + r.reason.Info().Text }
+
+var (
+	refuseNotReady      = &refusal{outcome.NotReady, alertInternalError}
+	refuseNoSNI         = &refusal{outcome.NoSNI, alertUnrecognizedName}
+	refuseUnknownSNI    = &refusal{outcome.UnknownSNI, alertUnrecognizedName}
+	refuseNoCertificate = &refusal{outcome.NoCertificate, alertUnrecognizedName}
+)
+
+// maxSNI is the longest server name that is kept: no host name is longer.
+const maxSNI = 255
+
+// authenticate does the handshake and starts the handler. It ends with the
+// handshake, because that has grown its stack to a size that an idle connection
+// should not hold: the handler runs on a new goroutine.
+func (l *Listener) authenticate(c *conn) {
+	tc := tls.Server(c, l.tls)
+	if c.shake(tc) {
+		go l.serve(c, &secured{Conn: tc, c: c})
+		return
+	}
+	l.end(c, c.Conn)
+}
+
+// shake does the handshake and reports whether it succeeded. If not, its outcome
+// is decided.
+func (c *conn) shake(tc *tls.Conn) (ok bool) {
+	defer c.rescue()
+	defer c.l.handshakes.Add(-1)
+	h, cfg := c.hs, &c.l.cfg
+	// Deadlines instead of a context: they cost no goroutine and tell read from
+	// write. Read moves the first on as soon as there is a byte.
+	_ = c.Conn.SetWriteDeadline(c.info.Accepted.Add(cfg.HandshakeTimeout))
+	_ = c.Conn.SetReadDeadline(c.info.Accepted.Add(cfg.FirstByteTimeout))
+	err := tc.Handshake()
+	h.Duration = time.Since(c.info.Accepted)
+	h.negotiated(tc.ConnectionState())
+	if err == nil {
+		_ = c.Conn.SetDeadline(time.Time{})
+		c.info.TLS = &h.Handshake
+		return true
+	}
+	h.offended(err)
+	f := c.classify(err)
+	c.info.Reason = f.reason
+	c.fail(f)
+	if f.reason == outcome.NotTLSHTTP {
+		c.answerHTTP()
+	}
+	return false
+}
+
+// configFor is called by crypto/tls with the ClientHello. It notes what the
+// client offers and decides which certificate it gets, if any.
+func (l *Listener) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	c := hello.Conn.(*conn)
+	h := c.hs
+	h.offered(hello)
+	snap := l.cfg.Current()
+	if snap == nil {
+		return nil, h.refuse(refuseNotReady)
+	}
+	host := snap.ServerName(h.SNI)
+	if host != nil && host.TLS == nil {
+		host = nil
+	}
+	if host != nil {
+		h.Host, h.Ingress = host.Name, host.TLS.Origin
+	}
+	if no := h.certificate(hello, snap.Spec, host); no != nil {
+		if h.mismatch != "" {
+			// The client would get no further with the right name: crypto/tls
+			// says what is wrong with its offer. The template has no certificate,
+			// so this handshake cannot succeed.
+			return nil, nil
+		}
+		return nil, h.refuse(no)
+	}
+	return l.configs.of(h.Certificate, hello.SupportedProtos), nil
+}
+
+// offered notes what the ClientHello offers. The slices are the hello's own,
+// which nobody changes.
+func (h *handshake) offered(hello *tls.ClientHelloInfo) {
+	h.HelloSeen = true
+	h.SNI = strings.ToLower(hello.ServerName)
+	if len(h.SNI) > maxSNI {
+		h.SNI = strings.Clone(h.SNI[:maxSNI])
+	}
+	h.OfferedVersions = hello.SupportedVersions
+	h.OfferedCipherSuites = hello.CipherSuites
+	h.OfferedALPN = hello.SupportedProtos
+	h.OfferedCurves = make([]uint16, len(hello.SupportedCurves))
+	for i, curve := range hello.SupportedCurves {
+		h.OfferedCurves[i] = uint16(curve)
+	}
+	h.mismatch = mismatch(hello)
+}
+
+// certificate decides which certificate is served: one that the host's own
+// Ingress names, else the default one where the table says so, never one of
+// another owner.
+func (h *handshake) certificate(hello *tls.ClientHelloInfo, spec *snapshot.Spec, host *snapshot.Host) *refusal {
+	if host != nil && len(host.TLS.Certificates) > 0 {
+		h.Certificate = choose(hello, host.TLS)
+		return nil
+	}
+	if spec.UnknownSNI == snapshot.UnknownSNIDefaultCert && spec.DefaultCertificate != nil {
+		h.Certificate, h.DefaultCertificate = spec.DefaultCertificate, true
+		return nil
+	}
+	switch {
+	case host != nil:
+		return refuseNoCertificate
+	case h.SNI == "":
+		return refuseNoSNI
+	}
+	return refuseUnknownSNI
+}
+
+// refuse makes the error r of configFor reach the client as its own alert.
+func (h *handshake) refuse(r *refusal) error {
+	h.instead = r.alert
+	return r
+}
+
+// alertOut looks at a record on its way out for an alert in the clear. It notes
+// the alert, and puts the one of a refusal in the place of crypto/tls's
+// internal_error: no key is agreed on at that time, so the record is ours to
+// write.
+func (h *handshake) alertOut(p []byte) []byte {
+	if len(p) != 7 {
+		return p
+	}
+	a, ok := plainAlert(p)
+	if !ok {
+		return p
+	}
+	if h.instead != 0 && a == alertInternalError {
+		a = h.instead
+		p = append([]byte(nil), p...)
+		p[6] = byte(a)
+	}
+	h.sent = a
+	return p
+}
+
+// negotiated notes how far the two sides came.
+func (h *handshake) negotiated(state tls.ConnectionState) {
+	h.Version = state.Version
+	h.CipherSuite = state.CipherSuite
+	h.Curve = uint16(state.CurveID)
+	h.ALPN = state.NegotiatedProtocol
+	h.Resumed = state.DidResume
+	if len(state.PeerCertificates) > 0 {
+		h.ClientCertificate = clientCertificate(state.PeerCertificates[0])
+		h.ClientCertificate.Verified = len(state.VerifiedChains) > 0
+	}
+}
+
+// offended notes the client certificate that was not accepted.
+func (h *handshake) offended(err error) {
+	v, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	if !ok || len(v.UnverifiedCertificates) == 0 {
+		return
+	}
+	h.ClientCertificate = clientCertificate(v.UnverifiedCertificates[0])
+	h.ClientCertificate.VerifyErr = v.Err.Error()
+}
+
+func clientCertificate(leaf *x509.Certificate) *outcome.ClientCertificate {
+	sum := sha256.Sum256(leaf.Raw)
+	c := &outcome.ClientCertificate{
+		Subject:  leaf.Subject.String(),
+		Issuer:   leaf.Issuer.String(),
+		Serial:   leaf.SerialNumber.Text(16),
+		Digest:   hex.EncodeToString(sum[:]),
+		NotAfter: leaf.NotAfter,
+		DNSNames: leaf.DNSNames,
+	}
+	for _, u := range leaf.URIs {
+		c.URINames = append(c.URINames, u.String())
+	}
+	return c
+}
+
+// fail decides the handshake: it failed, or timed out.
+func (c *conn) fail(f failure) {
+	result := outcome.Failed
+	switch f.reason {
+	case outcome.TimeoutSilent, outcome.TimeoutPartial, outcome.TimeoutHandshake:
+		result = outcome.Timeout
+	}
+	c.decide(result, f)
+}
+
+// settle decides a handshake that is still open at the end of its connection. It
+// is done if it came to its end: nothing that the client sent says otherwise.
+func (c *conn) settle() {
+	if c.info.TLS == nil {
+		c.fail(failure{reason: outcome.HandshakeInternal})
+		return
+	}
+	c.decide(outcome.Done, failure{reason: outcome.OK})
+}
+
+// decide gives the outcome of the handshake, once. Who comes second waits for the
+// first, so that the outcome of the connection never overtakes it.
+func (c *conn) decide(result outcome.Result, f failure) {
+	h := c.hs
+	h.once.Do(func() {
+		h.decided.Store(true)
+		h.Result, h.Reason, h.Err = result, f.reason, f.err
+		if f.alerted {
+			h.Alert = f.alert.String()
+		}
+		h.BytesIn, h.BytesOut = c.in.Load(), c.out.Load()
+		if c.info.TLS == nil {
+			c.info.TLS = &h.Handshake
+			h.Duration = time.Since(c.info.Accepted)
+		}
+		if c.l.cfg.Sink.Handshake != nil {
+			c.l.cfg.Sink.Handshake(&h.Handshake)
+		}
+	})
+}
+
+// secured is the connection that the handler of a TLS listener gets. Its first
+// Read decides the handshake.
+//
+// A TLS 1.3 client sends its Finished, by which the handshake is complete, and
+// only the next record tells whether it stays:
+//
+//	application data            done
+//	an alert                    failed, client_alert_…
+//	close_notify or a plain FIN done: it came, saw and left
+//	a reset                     done: it had accepted the certificate, else it
+//	                            would not have sent Finished
+//	a record that is no record  failed, bad_hello
+//
+// A Read that runs into its deadline decides nothing. A connection that is closed
+// before anything came is done.
+type secured struct {
+	*tls.Conn
+	c *conn
+}
+
+func (s *secured) Read(p []byte) (int, error) {
+	n, err := s.Conn.Read(p)
+	if !s.c.hs.decided.Load() {
+		s.c.firstRead(n, err)
+	}
+	return n, err
+}
+
+func (s *secured) Close() error {
+	s.c.settle()
+	return s.Conn.Close()
+}
+
+func (c *conn) firstRead(n int, err error) {
+	if n > 0 {
+		c.settle()
+		return
+	}
+	if err == nil || isTimeout(err) {
+		return
+	}
+	f := failureOf(err)
+	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == opRemoteAlert || op.Op == opLocalAlert) {
+		c.fail(f)
+		return
+	}
+	c.settle()
+}

@@ -1,0 +1,319 @@
+// Package listen turns sockets into authenticated connections.
+//
+// A [Listener] accepts connections, counts their bytes and, on a TLS listener,
+// does the handshake with the certificate that the current snapshot declares for
+// the server name. A connection that got that far is handed to Config.Handler
+// together with what is known of it; a connection that did not is closed, with
+// an alert where TLS has one for the case.
+//
+// Every accepted connection ends in exactly one [outcome.Conn], and every
+// connection to a TLS listener in exactly one [outcome.Handshake] before it:
+// shed, silent, half-open, plain HTTP and refused ones included. A handshake is
+// decided at the first record that the client sends after it, because a TLS 1.3
+// client finishes its handshake before the server can learn that it does not
+// like the certificate; see the type secured.
+//
+// All methods may be called from any goroutine. HTTP is unknown here, but for
+// the one-line answer to a client that speaks it on the TLS port.
+package listen
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/cardea-dev/cardea/dataplane/outcome"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// Config says what a Listener does. Current and Handler are required.
+type Config struct {
+	// Name is "http" or "https": [outcome.Conn.Listener].
+	Name string
+	// Addr is the TCP address to listen on, as of [net.Listen]; "" is ":http"
+	// or, with TLS, ":https".
+	Addr string
+	// TLS says that clients speak TLS.
+	TLS bool
+	// Current returns the snapshot in force, nil before the first one: until then
+	// every connection is closed with the reason not_ready.
+	Current func() *snapshot.Snapshot
+	// Sink receives the outcomes of connections and handshakes.
+	Sink outcome.Sink
+	// Handler runs a connection until it ends. The net.Conn is closed when it
+	// returns, if it has not done so itself. It may set Reason and Requests of the
+	// outcome.Conn.
+	Handler func(net.Conn, *outcome.Conn)
+	// HandshakeTimeout bounds the time from accept to the end of the handshake.
+	// 0 means 60 s.
+	HandshakeTimeout time.Duration
+	// FirstByteTimeout bounds the time in which a TLS client sends its first byte.
+	// 0 means 10 s.
+	FirstByteTimeout time.Duration
+	// MaxHandshakes is the most handshakes that run at once, MaxConns the most
+	// connections that are open at once. What comes in addition is reset with the
+	// reason shed. 0 means no limit.
+	MaxHandshakes, MaxConns int
+	// NextProtos are the application protocols offered by ALPN, best first. Nil
+	// means http/1.1. A client that offers only others is served without ALPN.
+	NextProtos []string
+	// Logger receives what is not an outcome: trouble with accept, panics. Nil
+	// means none.
+	Logger *slog.Logger
+}
+
+const (
+	defaultHandshakeTimeout = 60 * time.Second
+	defaultFirstByteTimeout = 10 * time.Second
+)
+
+var defaultNextProtos = []string{"http/1.1"}
+
+// withDefaults returns c with every zero value that has a meaning replaced by it.
+func (c Config) withDefaults() Config {
+	if c.Addr == "" {
+		c.Addr = ":http"
+		if c.TLS {
+			c.Addr = ":https"
+		}
+	}
+	if c.HandshakeTimeout == 0 {
+		c.HandshakeTimeout = defaultHandshakeTimeout
+	}
+	if c.FirstByteTimeout == 0 {
+		c.FirstByteTimeout = defaultFirstByteTimeout
+	}
+	c.FirstByteTimeout = min(c.FirstByteTimeout, c.HandshakeTimeout)
+	if c.NextProtos == nil {
+		c.NextProtos = defaultNextProtos
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// A Listener is one listening socket and the connections accepted from it.
+type Listener struct {
+	cfg     Config
+	ln      net.Listener
+	tls     *tls.Config // nil on a plain listener
+	configs configs
+
+	handshakes atomic.Int64 // running now
+	panics     panicSites
+
+	goroutines sync.WaitGroup
+	stop       chan struct{} // closed when no more connections are accepted
+
+	mu      sync.Mutex
+	conns   map[*conn]struct{} // open and counted in goroutines
+	stopped bool
+	closed  bool
+	idle    chan struct{} // closed when stopped and conns is empty
+}
+
+// lastID is the last [outcome.Conn.ID] given, over all listeners.
+var lastID atomic.Uint64
+
+// Listen opens the socket. Connections wait in the kernel until Serve is called.
+func Listen(cfg Config) (*Listener, error) {
+	cfg = cfg.withDefaults()
+	if cfg.Current == nil || cfg.Handler == nil {
+		return nil, errors.New("listen: Config.Current and Config.Handler are required")
+	}
+	// ListenConfig turns TCP keep-alive on by default.
+	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", cfg.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %s: %w", cfg.Name, err)
+	}
+	return newListener(cfg, ln), nil
+}
+
+func newListener(cfg Config, ln net.Listener) *Listener {
+	l := &Listener{
+		cfg:   cfg.withDefaults(),
+		ln:    ln,
+		stop:  make(chan struct{}),
+		conns: make(map[*conn]struct{}),
+		idle:  make(chan struct{}),
+	}
+	if cfg.TLS {
+		l.configs.init(l.cfg.NextProtos)
+		l.tls = l.configs.template.Clone()
+		l.tls.GetConfigForClient = l.configFor
+	}
+	return l
+}
+
+// Addr is the address listened on, with the port that the kernel chose if
+// Config.Addr left it open.
+func (l *Listener) Addr() net.Addr { return l.ln.Addr() }
+
+// Serve accepts connections until StopAccepting or Close is called, and then
+// returns nil. It rides out what passes, such as a lack of file descriptors; it
+// returns an error when the socket itself is broken.
+func (l *Listener) Serve() error {
+	var trouble backoff
+	for {
+		nc, err := l.ln.Accept()
+		if err == nil {
+			trouble.over(l.cfg.Logger)
+			l.accepted(nc)
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if !passing(err) {
+			return fmt.Errorf("listen: %s: %w", l.cfg.Name, err)
+		}
+		select {
+		case <-time.After(trouble.next(l.cfg.Logger, err)):
+		case <-l.stop:
+			return nil
+		}
+	}
+}
+
+// passing reports whether an error of accept says nothing about the socket: the
+// connection was lost before it was accepted, or a resource is short now.
+func passing(err error) bool {
+	errno, ok := errors.AsType[syscall.Errno](err)
+	if !ok {
+		return false
+	}
+	switch errno {
+	case syscall.ECONNABORTED, syscall.EINTR, syscall.EPROTO, syscall.EPERM,
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM:
+		return true
+	}
+	return false
+}
+
+// A backoff paces an accept loop in trouble and logs a spell of it twice: when it
+// begins and when it is over.
+type backoff struct {
+	failures int
+	delay    time.Duration
+}
+
+func (b *backoff) next(log *slog.Logger, err error) time.Duration {
+	if b.failures == 0 {
+		log.Warn("accept fails", "err", err)
+	}
+	b.failures++
+	b.delay = min(max(2*b.delay, 5*time.Millisecond), time.Second)
+	return b.delay
+}
+
+func (b *backoff) over(log *slog.Logger) {
+	if b.failures > 0 {
+		log.Info("accept works again", "failures", b.failures)
+		*b = backoff{}
+	}
+}
+
+// accepted takes over a new connection: it starts its goroutine or turns it away.
+func (l *Listener) accepted(nc net.Conn) {
+	c := l.newConn(nc)
+	if reason := l.add(c); reason != outcome.OK {
+		c.reset(reason)
+		return
+	}
+	if !l.cfg.TLS {
+		go l.serve(c, c)
+		return
+	}
+	if n := l.handshakes.Add(1); l.cfg.MaxHandshakes > 0 && n > int64(l.cfg.MaxHandshakes) {
+		l.handshakes.Add(-1)
+		c.reset(outcome.Shed)
+		l.remove(c)
+		return
+	}
+	go l.authenticate(c)
+}
+
+// add takes c into the set of open connections, or says why not. Every goroutine
+// of a connection is counted by this one Add, which mu orders before Close waits.
+func (l *Listener) add(c *conn) outcome.Reason {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return outcome.Draining
+	}
+	if l.cfg.MaxConns > 0 && len(l.conns) >= l.cfg.MaxConns {
+		return outcome.Shed
+	}
+	l.conns[c] = struct{}{}
+	l.goroutines.Add(1)
+	return outcome.OK
+}
+
+func (l *Listener) remove(c *conn) {
+	l.mu.Lock()
+	delete(l.conns, c)
+	l.signalIdle()
+	l.mu.Unlock()
+	l.goroutines.Done()
+}
+
+// signalIdle closes idle when its time has come. mu is held.
+func (l *Listener) signalIdle() {
+	if !l.stopped || len(l.conns) > 0 {
+		return
+	}
+	select {
+	case <-l.idle:
+	default:
+		close(l.idle)
+	}
+}
+
+// StopAccepting closes the listening socket. Open connections, also those in
+// their handshake, go on.
+func (l *Listener) StopAccepting() {
+	l.mu.Lock()
+	first := !l.stopped
+	l.stopped = true
+	if first {
+		close(l.stop)
+	}
+	l.signalIdle()
+	l.mu.Unlock()
+	if first {
+		// The kernel's answer changes nothing: the socket is gone either way.
+		_ = l.ln.Close()
+	}
+}
+
+// Wait returns nil once StopAccepting was called and the last connection has
+// ended, or the context's error.
+func (l *Listener) Wait(ctx context.Context) error {
+	select {
+	case <-l.idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close stops accepting, cuts every open connection and waits until the last
+// handler has returned and the last outcome was given.
+func (l *Listener) Close() {
+	l.StopAccepting()
+	l.mu.Lock()
+	l.closed = true
+	for c := range l.conns {
+		c.cut()
+	}
+	l.mu.Unlock()
+	l.goroutines.Wait()
+}
