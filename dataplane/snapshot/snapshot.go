@@ -1,12 +1,31 @@
+// How a host is found.
+//
+// All hosts are in one table by name; a wildcard "*.example.com" is there under
+// ".example.com", so that the name to look for is a part of the name asked for
+// and nothing is copied. A request takes the first of exact name, wildcard and
+// catch-all that has routes, and stays with it; a handshake takes the first of
+// exact name and wildcard that is declared for TLS.
+
 package snapshot
 
-import "errors"
+import (
+	"bytes"
+	"strings"
+)
 
 // A Snapshot is a compiled Spec. It is immutable and safe for concurrent use.
 type Snapshot struct {
 	// Generation counts publishes, from 1.
 	Generation uint64
 	Spec       *Spec
+
+	hosts table[*host]
+	// catchAll is the host "" if it has routes; it is not in hosts.
+	catchAll *host
+	pools    table[poolRef]
+	// certificates counts the hosts that serve a certificate, by digest.
+	certificates table[int]
+	routes       int
 }
 
 // A Match is the route that takes a request, with what the layer above made of
@@ -18,32 +37,82 @@ type Match struct {
 	Plan any
 }
 
-// Compile compiles spec. It takes over from prev (nil for the first) everything
-// that the two have in common, by identity of the pointers in the Spec. bind is
-// called once for each new route and its result returned by [Snapshot.Match].
-// The error says what is inconsistent in spec.
-func Compile(prev *Snapshot, spec *Spec, bind func(*Route) any) (*Snapshot, error) {
-	return nil, errors.New("snapshot: compile")
-}
-
 // Match returns the route for a normalised host and path: exact host before
 // one-label wildcard before the catch-all; Exact before Prefix; longer before
 // shorter. A host that has no matching path does not fall back to a less
 // specific host. Match does not allocate.
-func (s *Snapshot) Match(host, path []byte) (Match, bool) { return Match{}, false }
+func (s *Snapshot) Match(host, path []byte) (Match, bool) {
+	h := s.routed(host)
+	if h == nil {
+		return Match{}, false
+	}
+	b := h.match(path)
+	if b == nil {
+		return Match{}, false
+	}
+	return Match{Host: h.spec, Route: b.route, Plan: b.plan}, true
+}
+
+// routed returns the host that takes the requests for name, nil if none does.
+func (s *Snapshot) routed(name []byte) *host {
+	dot := bytes.IndexByte(name, '.')
+	// A name that begins with a dot is nobody's, and the key of a wildcard.
+	if dot != 0 {
+		if h, ok := s.hosts.find(name); ok && len(h.bound) > 0 {
+			return h
+		}
+	}
+	if dot > 0 {
+		if h, ok := s.hosts.find(name[dot:]); ok && len(h.bound) > 0 {
+			return h
+		}
+	}
+	return s.catchAll
+}
 
 // ServerName returns the declared host that a (lower-case) server name asks for:
-// the exact one, else the one-label wildcard; nil if neither is declared.
-func (s *Snapshot) ServerName(sni string) *Host { return nil }
+// the exact one, else the one-label wildcard; nil if neither is declared. It does
+// not allocate.
+func (s *Snapshot) ServerName(sni string) *Host {
+	dot := strings.IndexByte(sni, '.')
+	if dot != 0 {
+		if h, ok := s.hosts.findString(sni); ok && h.spec.TLS != nil {
+			return h.spec
+		}
+	}
+	if dot > 0 {
+		if h, ok := s.hosts.findString(sni[dot:]); ok && h.spec.TLS != nil {
+			return h.spec
+		}
+	}
+	return nil
+}
 
-// NormalizePath returns the normal form of a path: unreserved octets decoded, the
-// remaining percent-escapes in upper case, dot segments removed; an escaped slash
-// or backslash stays escaped and "//" is kept. It appends to buf only if the form
-// differs from path, else it returns path itself. The error says what is wrong: a
-// path that does not begin with a slash, a bad escape, or one that climbs above
-// the root.
-func NormalizePath(buf, path []byte) ([]byte, error) { return path, nil }
+// Pool returns the pool with that ID, nil if there is none.
+func (s *Snapshot) Pool(id string) *Pool {
+	ref, _ := s.pools.findString(id)
+	return ref.pool
+}
 
-// NormalizeHost returns the normal form of host[:port]: lower case, without port
-// and trailing dot. It appends to buf only if the form differs.
-func NormalizeHost(buf, host []byte) []byte { return host }
+// Counts says how much a snapshot holds.
+type Counts struct {
+	Hosts, Routes, Pools int
+	// Certificates counts leaf certificates; one that serves several hosts is one.
+	Certificates int
+}
+
+// Counts returns how much s holds. It costs nothing.
+func (s *Snapshot) Counts() Counts {
+	c := Counts{
+		Hosts:        len(s.Spec.Hosts),
+		Routes:       s.routes,
+		Pools:        len(s.Spec.Pools),
+		Certificates: s.certificates.len,
+	}
+	if d := s.Spec.DefaultCertificate; d != nil {
+		if _, ok := s.certificates.findString(d.Digest); !ok {
+			c.Certificates++
+		}
+	}
+	return c
+}

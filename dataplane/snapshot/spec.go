@@ -103,7 +103,9 @@ func (k PathKind) String() string {
 
 // A Route sends the requests of one path of a host to a backend.
 type Route struct {
-	// Path begins with a slash and is in the normal form of [NormalizePath].
+	// Path begins with a slash and is in the normal form of [NormalizePath]. Of
+	// the prefixes "/a" and "/a/", which match the same paths, the longer one is
+	// in force.
 	Path string
 	Kind PathKind
 	// Origin is the Ingress and field (spec.rules[i].http.paths[j]) behind it.

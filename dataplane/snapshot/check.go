@@ -1,0 +1,86 @@
+package snapshot
+
+import (
+	"fmt"
+	"strings"
+)
+
+// checkPool checks a pool by itself.
+func checkPool(p *Pool) error {
+	switch {
+	case p.ID == "":
+		return fmt.Errorf("snapshot: pool of %s has no ID", p.Origin)
+	case p.ExternalName != "" && p.ExternalPort == 0:
+		return fmt.Errorf("snapshot: pool %q of %s has an external name without a port", p.ID, p.Origin)
+	}
+	return nil
+}
+
+// checkHost checks a host by itself: its name, its certificates and each route.
+// That no two routes have the same path shows when they are compiled.
+func checkHost(h *Host) error {
+	if err := checkHostName(h.Name); err != nil {
+		return fmt.Errorf("snapshot: host %q of %s: %w", h.Name, h.Origin, err)
+	}
+	if h.TLS != nil {
+		if h.Name == "" {
+			return fmt.Errorf("snapshot: host \"\" of %s: no server name asks for it, so it cannot have TLS", h.Origin)
+		}
+		for i, c := range h.TLS.Certificates {
+			if c == nil || c.TLS == nil || c.TLS.Leaf == nil {
+				return fmt.Errorf("snapshot: host %q of %s: certificate %d is not a parsed one", h.Name, h.TLS.Origin, i)
+			}
+		}
+	}
+	for i, r := range h.Routes {
+		if r == nil {
+			return fmt.Errorf("snapshot: host %q of %s: route %d is nil", h.Name, h.Origin, i)
+		}
+		if err := checkRoute(r); err != nil {
+			return fmt.Errorf("snapshot: host %q: path %q of %s: %w", h.Name, r.Path, r.Origin, err)
+		}
+	}
+	return nil
+}
+
+func checkHostName(name string) error {
+	if name == "" {
+		return nil
+	}
+	if normal := NormalizeHost(nil, []byte(name)); string(normal) != name {
+		return fmt.Errorf("the name is not normal, want %q", normal)
+	}
+	rest := name
+	if strings.HasPrefix(name, "*") {
+		if rest = name[1:]; len(rest) < 2 || rest[0] != '.' {
+			return fmt.Errorf("a wildcard is one whole label")
+		}
+		rest = rest[1:]
+	}
+	switch {
+	case rest[0] == '.':
+		return fmt.Errorf("the first label is empty")
+	case strings.Contains(rest, "*"):
+		return fmt.Errorf("a wildcard is the first label")
+	}
+	return nil
+}
+
+func checkRoute(r *Route) error {
+	normal, err := NormalizePath(nil, []byte(r.Path))
+	switch {
+	case err != nil:
+		return err
+	case string(normal) != r.Path:
+		return fmt.Errorf("the path is not normal, want %q", normal)
+	case r.Kind > Prefix:
+		return fmt.Errorf("unknown kind of path %d", r.Kind)
+	case r.Pool == "" && r.Answer == nil:
+		return fmt.Errorf("neither a pool nor an answer")
+	case r.Pool != "" && r.Answer != nil:
+		return fmt.Errorf("both pool %q and an answer", r.Pool)
+	case r.Answer != nil && (r.Answer.Status < 200 || r.Answer.Status > 599):
+		return fmt.Errorf("the answer's status is %d, want 200 to 599", r.Answer.Status)
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+package snapshot
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Text returns s in a form for people: stable, one line per route, certificate
+// and pool, in the order in which routes are tried. It shows no key material.
+//
+//	unknown-sni  reject
+//	shop.example.com  owner  (Ingress shop/web)
+//	shop.example.com  TLS  shop/tls#0123456789abcdef ECDSA [shop.example.com] until 2027-01-31T00:00:00Z  (Ingress shop/web spec.tls[0])
+//	shop.example.com  Prefix /api  -> pool shop/api:8080  (Ingress shop/web spec.rules[0].http.paths[1])  redirect-https
+//	shop.example.com  Prefix /  -> 503 no_service  (Ingress shop/web spec.rules[0].http.paths[0])
+//	pool shop/api:8080  (Service shop/api)
+func (s *Spec) Text() string {
+	var b strings.Builder
+	switch s.UnknownSNI {
+	case UnknownSNIDefaultCert:
+		b.WriteString("unknown-sni  default-cert\n")
+	default:
+		b.WriteString("unknown-sni  reject\n")
+	}
+	if s.DefaultCertificate != nil {
+		fmt.Fprintf(&b, "default-certificate  %s\n", certificateText(s.DefaultCertificate))
+	}
+	for _, p := range s.TrustedCIDRs {
+		fmt.Fprintf(&b, "trusted  %s\n", p)
+	}
+	for _, h := range s.Hosts {
+		h.text(&b)
+	}
+	for _, p := range s.Pools {
+		p.text(&b)
+	}
+	return b.String()
+}
+
+func (h *Host) text(b *strings.Builder) {
+	name := cmp.Or(h.Name, "*")
+	fmt.Fprintf(b, "%s  owner%s\n", name, h.Origin.source())
+	if h.TLS != nil && len(h.TLS.Certificates) == 0 {
+		fmt.Fprintf(b, "%s  TLS  none%s\n", name, h.TLS.Origin.source())
+	}
+	if h.TLS != nil {
+		for _, c := range h.TLS.Certificates {
+			fmt.Fprintf(b, "%s  TLS  %s%s\n", name, certificateText(c), h.TLS.Origin.source())
+		}
+	}
+	for _, r := range slices.SortedFunc(slices.Values(h.Routes), byPrecedence) {
+		fmt.Fprintf(b, "%s  %s\n", name, r.text())
+	}
+}
+
+// byPrecedence orders routes as they are tried: Exact before Prefix, longer
+// before shorter.
+func byPrecedence(a, b *Route) int {
+	return cmp.Or(
+		cmp.Compare(a.Kind, b.Kind),
+		cmp.Compare(len(b.Path), len(a.Path)),
+		cmp.Compare(a.Path, b.Path),
+	)
+}
+
+func (r *Route) text() string {
+	to := "pool " + r.Pool
+	if r.Answer != nil {
+		to = fmt.Sprintf("%d %s", r.Answer.Status, r.Answer.Reason)
+	}
+	s := fmt.Sprintf("%s %s  -> %s%s", r.Kind, r.Path, to, r.Origin.source())
+	if p := r.Policy.text(); p != "" {
+		s += "  " + p
+	}
+	return s
+}
+
+// text lists what differs from the default.
+func (p Policy) text() string {
+	var words []string
+	add := func(set bool, format string, args ...any) {
+		if set {
+			words = append(words, fmt.Sprintf(format, args...))
+		}
+	}
+	add(p.RedirectHTTPS, "redirect-https")
+	add(p.ACME, "acme")
+	add(p.ConnectTimeout != 0, "connect-timeout=%s", p.ConnectTimeout)
+	add(p.ReadTimeout != 0, "read-timeout=%s", p.ReadTimeout)
+	add(p.SendTimeout != 0, "send-timeout=%s", p.SendTimeout)
+	add(p.MaxBody != 0, "max-body=%d", p.MaxBody)
+	add(p.Tries != 0, "tries=%d", p.Tries)
+	return strings.Join(words, " ")
+}
+
+func (p *Pool) text(b *strings.Builder) {
+	fmt.Fprintf(b, "pool %s%s", p.ID, p.Origin.source())
+	if p.ExternalName != "" {
+		fmt.Fprintf(b, "  external %s:%d", p.ExternalName, p.ExternalPort)
+	}
+	b.WriteByte('\n')
+}
+
+// source is the last column: where a line comes from, if anything is known.
+func (o Origin) source() string {
+	if o.IsZero() {
+		return ""
+	}
+	return "  (" + o.String() + ")"
+}
+
+// certificateText names a certificate without its key: the first 16 digits of the
+// digest are enough to tell one from another.
+func certificateText(c *Certificate) string {
+	leaf := c.Leaf()
+	names := slices.Clone(leaf.DNSNames)
+	for _, ip := range leaf.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return fmt.Sprintf("%s/%s#%.16s %s [%s] until %s", c.Origin.Namespace, c.Origin.Name, c.Digest,
+		c.KeyType(), strings.Join(names, " "), leaf.NotAfter.UTC().Format(time.RFC3339))
+}
