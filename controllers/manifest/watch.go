@@ -1,0 +1,85 @@
+package manifest
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// interval is how often the folder is looked at when nothing is heard of it:
+// notifications are lost on some file systems, and when a link above the folder
+// changes.
+const interval = time.Second
+
+// Watch keeps reading the folder and calls fn with every Set that differs from
+// the one before, until ctx is done. It reports changes since the last Read; it
+// does not report the first state. A value on reread makes it look into every
+// file at once; the channel may be nil.
+//
+// While the directory itself cannot be read, everything stays as it was and fn is
+// called once with the last Set and a problem that says so.
+func (f *Folder) Watch(ctx context.Context, reread <-chan struct{}, fn func(Set)) {
+	// Without notifications (no inotify instances left, say) the timer does the
+	// work alone: nil channels never deliver.
+	var events <-chan fsnotify.Event
+	var errs <-chan error
+	watcher, err := fsnotify.NewWatcher()
+	if err == nil {
+		defer watcher.Close()
+		f.follow(watcher)
+		events, errs = watcher.Events, watcher.Errors
+	}
+	timer := time.NewTimer(0) // something may have changed since Read
+	defer timer.Stop()
+	var trouble string
+	for {
+		all := false
+		select {
+		case <-ctx.Done():
+			return
+		case e := <-events:
+			if e.Op == fsnotify.Chmod {
+				continue
+			}
+		case <-errs: // an overflow: some notification was lost
+		case <-reread:
+			all = true
+		case <-timer.C:
+		}
+		set, changed, again, err := f.poll(time.Now(), all)
+		switch {
+		case err != nil && err.Error() != trouble:
+			trouble = err.Error()
+			bad := Set{Objects: set.Objects, Problems: slices.Clone(set.Problems)}
+			bad.Problems = append(bad.Problems, Problem{Level: Error, File: f.dir, Message: trouble})
+			fn(bad)
+		case err == nil && (changed || trouble != ""):
+			trouble = ""
+			fn(set)
+		}
+		if watcher != nil {
+			f.follow(watcher)
+		}
+		if again <= 0 {
+			again = interval
+		}
+		timer.Reset(again)
+	}
+}
+
+// follow watches the directories of the last scan and no others.
+func (f *Folder) follow(w *fsnotify.Watcher) {
+	watched := w.WatchList()
+	for _, d := range f.dirs {
+		if !slices.Contains(watched, d) {
+			_ = w.Add(d) // the timer is the fallback
+		}
+	}
+	for _, d := range watched {
+		if !slices.Contains(f.dirs, d) {
+			_ = w.Remove(d)
+		}
+	}
+}
