@@ -165,6 +165,9 @@ type Request struct {
 
 	// BodyIn and BodyOut count body bytes without framing.
 	BodyIn, BodyOut int64
+	// FieldsDropped counts the header fields that were not passed on because their
+	// name holds an underscore.
+	FieldsDropped int
 	// Upgraded says that the exchange became a tunnel.
 	Upgraded bool
 }

@@ -1,0 +1,48 @@
+package outcome
+
+// Join returns a Sink that hands every outcome to each of sinks, in order. What
+// none of them takes, it does not take either.
+func Join(sinks ...Sink) Sink {
+	var (
+		conn      []func(*Conn)
+		handshake []func(*Handshake)
+		request   []func(*Request)
+		health    []func(*Health)
+		publish   []func(*Publish)
+	)
+	for _, s := range sinks {
+		conn = appendFunc(conn, s.Conn)
+		handshake = appendFunc(handshake, s.Handshake)
+		request = appendFunc(request, s.Request)
+		health = appendFunc(health, s.Health)
+		publish = appendFunc(publish, s.Publish)
+	}
+	return Sink{
+		Conn:      each(conn),
+		Handshake: each(handshake),
+		Request:   each(request),
+		Health:    each(health),
+		Publish:   each(publish),
+	}
+}
+
+func appendFunc[T any](list []func(*T), f func(*T)) []func(*T) {
+	if f == nil {
+		return list
+	}
+	return append(list, f)
+}
+
+func each[T any](list []func(*T)) func(*T) {
+	switch len(list) {
+	case 0:
+		return nil
+	case 1:
+		return list[0]
+	}
+	return func(o *T) {
+		for _, f := range list {
+			f(o)
+		}
+	}
+}

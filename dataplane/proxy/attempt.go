@@ -1,0 +1,151 @@
+package proxy
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/cardea-dev/cardea/dataplane/message"
+	"github.com/cardea-dev/cardea/dataplane/outcome"
+)
+
+// maxInterim bounds the interim responses of one attempt.
+const maxInterim = 32
+
+// pick chooses an endpoint that was not tried yet.
+func (x *Exchange) pick() *outcome.Error {
+	endpoint, err := x.plan.pool.Pick(context.Background(), x.tried)
+	if err != nil {
+		return err
+	}
+	if last := x.last; last != nil && !x.out.Reused && slices.Contains(x.tried, endpoint.Addr) {
+		// No other is left, and this one has failed on a connection of its own.
+		final := *last
+		final.Retry = outcome.RetryNo
+		return &final
+	}
+	x.endpoint = endpoint
+	x.tried = append(x.tried, endpoint.Addr)
+	x.out.Attempts++
+	x.out.Endpoint = endpoint.Addr
+	return nil
+}
+
+// connect takes a kept connection to the endpoint or makes a new one. After a
+// kept one turned out to be dead it is a new one: the others are as old.
+func (x *Exchange) connect() *outcome.Error {
+	get := x.plan.pool.Get
+	if x.last != nil && x.out.Reused {
+		get = x.plan.pool.Dial
+	}
+	x.out.Reused, x.out.ConnectTime = false, 0
+	up, err := get(context.Background(), x.endpoint, x.plan.policy.ConnectTimeout)
+	if err != nil {
+		return err
+	}
+	x.up = up
+	x.out.Reused, x.out.ConnectTime = up.Reused, up.ConnectTime
+	return nil
+}
+
+// receive waits for the final response head, passes interim ones on and readies
+// the final one for the client.
+func (x *Exchange) receive() (*message.Response, *outcome.Error) {
+	for range maxInterim {
+		res, err := x.up.Response(x.onWaiting)
+		if err != nil {
+			return nil, x.cause(typed(err, outcome.Upstream, outcome.UpstreamInvalid))
+		}
+		if res.Status >= 200 || res.Status == 101 {
+			return x.received(res)
+		}
+		if err := x.inform(res); err != nil {
+			return nil, err
+		}
+	}
+	return nil, &outcome.Error{Side: outcome.Upstream, Reason: outcome.UpstreamInvalid, Detail: "too many interim responses"}
+}
+
+func (x *Exchange) received(res *message.Response) (*message.Response, *outcome.Error) {
+	x.out.UpstreamStatus = res.Status
+	x.out.FirstByte = time.Since(x.out.Start)
+	x.headArrived()
+	if res.Status == 101 {
+		return res, x.switching(res)
+	}
+	upgrade := res.Fields.Get(message.Upgrade)
+	removeHop(&res.Fields)
+	if res.Status == 426 && upgrade != nil {
+		// RFC 9110 §15.5.22: "The server MUST send an Upgrade header field in a
+		// 426 response to indicate the required protocol(s)."
+		res.Fields.Append(message.Upgrade, message.Upgrade.Bytes(), upgrade)
+	}
+	return res, nil
+}
+
+// inform passes an interim response on.
+//
+// RFC 9110 §15.2: "A proxy MUST forward 1xx responses unless the proxy itself
+// requested the generation of the 1xx response", and "since HTTP/1.0 did not
+// define any 1xx status codes, a server MUST NOT send a 1xx response to an
+// HTTP/1.0 client".
+func (x *Exchange) inform(res *message.Response) *outcome.Error {
+	if x.in.Version == message.HTTP10 {
+		return nil
+	}
+	if res.Status == 100 {
+		if x.continued || !x.in.Expect {
+			return nil // a client that asked for one 100 is told once
+		}
+		x.continued = true
+	}
+	removeHop(&res.Fields)
+	x.answered = true
+	return downstream(x.d.Inform(res))
+}
+
+// removeHop removes what a response says about its own hop, and the framing,
+// which the client's engine writes anew.
+func removeHop(f *message.Fields) {
+	if connectionOptions(f) {
+		f.Filter(func(l *message.Field) bool {
+			return l.ID == message.Connection || !isOption(f, l.Name)
+		})
+	}
+	f.Filter(endToEnd)
+}
+
+func endToEnd(f *message.Field) bool {
+	switch f.ID {
+	case message.Connection, message.KeepAlive, message.ProxyConnection, message.TransferEncoding,
+		message.ContentLength, message.TE, message.Upgrade:
+		return false
+	}
+	return true
+}
+
+// cause finds out why a call on the stream failed: one that was interrupted says
+// only that.
+func (x *Exchange) cause(err *outcome.Error) *outcome.Error {
+	if x.gone.Load() {
+		return &outcome.Error{Side: outcome.Downstream, Reason: outcome.ClientClosed}
+	}
+	if cause := x.sendErr.Load(); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// release ends the attempt: whatever still runs for it is stopped and waited for,
+// and the connection goes back to its endpoint, or away.
+func (x *Exchange) release() {
+	if x.up == nil {
+		return
+	}
+	if x.stopSending(); x.stopWatch != nil {
+		x.stopWatch()
+		x.stopWatch = nil
+	}
+	x.up.Done()
+	x.up = nil
+}

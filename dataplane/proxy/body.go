@@ -1,0 +1,283 @@
+// The way of the request body.
+//
+// A body that is there already is sent with the head, in one write, by the
+// goroutine of the exchange. What has to be waited for, or is large, is the work
+// of a second goroutine, the sender, because the endpoint may answer while the
+// body still flows, and may even stop to read it (RFC 9110 §7.5, §15.5.14).
+//
+// The sender ends when the response head is there or the attempt is over, so that
+// it also keeps the time between the end of the body and the response head, and
+// watches the client meanwhile. While the body flows there is no limit on the
+// wait for the response: the limits of the body hold.
+
+package proxy
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/cardea-dev/cardea/dataplane/message"
+	"github.com/cardea-dev/cardea/dataplane/outcome"
+)
+
+const (
+	// replayLimit bounds how much of a body is kept for another attempt.
+	replayLimit = 64 << 10
+	// inlineLimit bounds how much of a body is sent before anybody looks for a
+	// response: what a socket takes without its peer.
+	inlineLimit = 64 << 10
+	// patience is how long an endpoint may take before somebody watches whether
+	// the client still waits.
+	patience = 200 * time.Millisecond
+	// grace is how long the sender may take to find out that it is done.
+	grace = 10 * time.Millisecond
+)
+
+// send sends the request, or as much of it as is there.
+func (x *Exchange) send() *outcome.Error {
+	policy := &x.plan.policy
+	x.up.Timeouts(policy.ReadTimeout, policy.SendTimeout)
+	err := x.up.Head(&x.req)
+	if err == nil {
+		err = x.sendBody()
+	}
+	failed := typed(err, outcome.Upstream, outcome.UpstreamSend)
+	if failed == nil || failed.Side != outcome.Upstream {
+		return failed
+	}
+	if failed.Retry == outcome.RetryYes || failed.Reason == outcome.UpstreamTimeout {
+		return failed
+	}
+	// The endpoint may have answered without reading everything, and the answer
+	// may still be there: RFC 9112 §9.5. If it is not, receive says why.
+	return nil
+}
+
+func (x *Exchange) sendBody() error {
+	if x.in.Length == 0 {
+		return x.up.End(nil)
+	}
+	if x.bodyRead.Load() {
+		if err := x.up.Write(x.replay); err != nil {
+			return err
+		}
+		return x.up.End(x.trailers)
+	}
+	body := x.d.Body()
+	for sent := 0; sent < inlineLimit && body.Ready(); {
+		n, err := x.sendChunk(body)
+		if errors.Is(err, io.EOF) {
+			return x.up.End(x.trailers)
+		}
+		if err != nil {
+			return err
+		}
+		sent += n
+	}
+	x.up.Timeouts(0, x.plan.policy.SendTimeout)
+	x.sending = true
+	go x.runSender()
+	return nil
+}
+
+// sendChunk passes on one chunk. io.EOF means that the body is complete.
+func (x *Exchange) sendChunk(body message.Body) (int, error) {
+	chunk, err := body.Next()
+	x.touched = true
+	if errors.Is(err, io.EOF) {
+		if x.trailers = body.Trailers(); x.trailers != nil {
+			x.trailers.Filter(mayTrail)
+		}
+		x.bodyRead.Store(true)
+		return 0, io.EOF
+	}
+	if err != nil {
+		return 0, downstream(err)
+	}
+	x.bodyIn.Add(int64(len(chunk)))
+	x.keep(chunk)
+	return len(chunk), x.up.Write(chunk)
+}
+
+// keep keeps a chunk for another attempt. Only a kept connection can fail in a
+// way that allows one after the body was touched.
+func (x *Exchange) keep(chunk []byte) {
+	if !x.out.Reused || len(x.replay)+len(chunk) > replayLimit {
+		x.overflow = true
+	}
+	if !x.overflow {
+		x.replay = append(x.replay, chunk...)
+	}
+}
+
+// replayable reports whether the body can be sent once more.
+func (x *Exchange) replayable() bool {
+	return x.in.Length == 0 || !x.touched || x.bodyRead.Load() && !x.overflow
+}
+
+// bodyTaken reports whether the whole body of the request came from the client.
+func (x *Exchange) bodyTaken() bool { return x.in.Length == 0 || x.bodyRead.Load() }
+
+// sender runs while the exchange waits for the response. An error of it is final:
+// it ends the attempt.
+func (x *Exchange) sender() {
+	if err := x.sendRest(); err != nil {
+		// The error first: who is interrupted asks for it.
+		x.sendErr.Store(err)
+		x.up.Interrupt()
+	}
+	x.sent <- struct{}{}
+}
+
+func (x *Exchange) sendRest() (err *outcome.Error) {
+	defer x.proxy.recovered(x, &err)
+
+	failed := typed(x.flow(), outcome.Upstream, outcome.UpstreamSend)
+	if failed != nil && (failed.Side != outcome.Upstream || failed.Reason == outcome.UpstreamTimeout) {
+		return failed
+	}
+	// Else the request is sent, or the endpoint does not want the rest of it; an
+	// answer can come in either case.
+	x.requestSent.Store(true)
+	return x.awaitHead()
+}
+
+// flow passes the body on as it comes.
+func (x *Exchange) flow() error {
+	body := x.d.Body()
+	for {
+		if !body.Ready() {
+			if err := x.up.Flush(); err != nil {
+				return err
+			}
+		}
+		_, err := x.sendChunk(body)
+		if errors.Is(err, io.EOF) {
+			return x.up.End(x.trailers)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// awaitHead waits for the response head to arrive. It is the clock of receive,
+// which began to wait when no limit applied yet.
+func (x *Exchange) awaitHead() *outcome.Error {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-x.headCame:
+		return nil
+	case <-timer.C:
+	}
+	if x.bodyTaken() {
+		x.stopWatch = x.d.Watch(x.onGone)
+	}
+	timer.Reset(max(x.plan.policy.ReadTimeout-patience, 0))
+	select {
+	case <-x.headCame:
+		return nil
+	case <-timer.C:
+	}
+	return &outcome.Error{Side: outcome.Upstream, Reason: outcome.UpstreamTimeout, Detail: "no response head"}
+}
+
+// headArrived tells the sender, and takes over from it if the request is sent.
+func (x *Exchange) headArrived() {
+	if !x.sending {
+		return
+	}
+	x.headCame <- struct{}{}
+	x.awaitSender()
+	x.up.Timeouts(x.plan.policy.ReadTimeout, x.plan.policy.SendTimeout)
+}
+
+// stopSending ends the sender, if it runs.
+func (x *Exchange) stopSending() {
+	if !x.sending {
+		return
+	}
+	select {
+	case x.headCame <- struct{}{}:
+	default:
+	}
+	if x.awaitSender() {
+		return
+	}
+	x.d.Body().Interrupt()
+	x.up.Interrupt()
+	<-x.sent
+	x.senderEnded()
+}
+
+// awaitSender waits for a sender that has seen or is about to see its end, and
+// reports whether it did.
+func (x *Exchange) awaitSender() bool {
+	switch {
+	case x.requestSent.Load():
+		<-x.sent
+	case x.bodyRead.Load():
+		// The last write may have reached the endpoint, and its answer us, before
+		// the sender was told that it returned.
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case <-x.sent:
+		case <-timer.C:
+			return false
+		}
+	default:
+		return false
+	}
+	x.senderEnded()
+	return true
+}
+
+func (x *Exchange) senderEnded() {
+	x.sending = false
+	select {
+	case <-x.headCame:
+	default:
+	}
+}
+
+// mayTrail reports whether a field may stand in a trailer section. RFC 9110
+// §6.5.1: "A sender MUST NOT generate a trailer field unless the sender knows the
+// corresponding header field name's definition permits": no framing, routing,
+// authentication or request modifiers.
+func mayTrail(f *message.Field) bool {
+	switch treatments[f.ID] {
+	case drop, claim, expect, forwards:
+		return false
+	case other:
+		return !claims(f.Name)
+	}
+	switch f.ID {
+	case message.Host, message.Authorization, message.ProxyAuthorization, message.ProxyAuthenticate,
+		message.Cookie, message.SetCookie, message.Trailer, message.ContentType, message.ContentEncoding,
+		message.CacheControl, message.Location, message.Range, message.Date, message.Expires, message.Vary,
+		message.Age, message.RetryAfter, message.IfModifiedSince, message.IfNoneMatch, message.IfRange, message.Pragma:
+		return false
+	}
+	return true
+}
+
+// waiting is called when the endpoint has kept the exchange waiting.
+func (x *Exchange) waiting() { x.watch() }
+
+// watch begins to watch for the client's leaving. While the body flows that is
+// not needed: who reads the body notices.
+func (x *Exchange) watch() {
+	if x.sending || x.stopWatch != nil || !x.bodyTaken() {
+		return
+	}
+	x.stopWatch = x.d.Watch(x.onGone)
+}
+
+// clientGone is called from the watcher's goroutine.
+func (x *Exchange) clientGone() {
+	x.gone.Store(true)
+	x.up.Interrupt()
+}

@@ -1,0 +1,195 @@
+package proxy
+
+import (
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/cardea-dev/cardea/dataplane/message"
+	"github.com/cardea-dev/cardea/dataplane/outcome"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+	"github.com/cardea-dev/cardea/dataplane/upstream"
+)
+
+// An Exchange is one client request and its answer. Filters see it in their
+// phases; it is valid until the phase returns, and so is every slice it gives.
+type Exchange struct {
+	proxy *Proxy
+	d     Downstream
+	in    *message.Request
+	conn  *outcome.Conn
+	snap  *snapshot.Snapshot
+	plan  *plan
+	route *snapshot.Route
+	out   outcome.Request
+
+	// What early makes of the head.
+	id, host, path            []byte
+	asterisk, trusted, secure bool
+
+	// The attempts, see attempt.go. last is the error of the one before.
+	tried    []netip.AddrPort
+	endpoint *upstream.Endpoint
+	up       *upstream.Conn
+	req      message.Request
+	head     []byte // memory of what is added to req
+	last     *outcome.Error
+
+	// The request body, see body.go. sendErr is the sender's.
+	replay                     []byte
+	overflow, touched, sending bool
+	trailers                   *message.Fields
+	bodyIn                     atomic.Int64
+	bodyRead, requestSent      atomic.Bool
+	sendErr                    atomic.Pointer[outcome.Error]
+
+	// The client's patience.
+	gone      atomic.Bool
+	stopWatch func()
+
+	// The response. answered: some of one was sent, an interim one perhaps.
+	answered, headSent, continued bool
+	panicked                      atomic.Bool
+	res                           message.Response // our own answers
+	text                          []byte           // and their body
+
+	// Made once per Exchange, so that handing them out allocates nothing.
+	onWaiting, onGone, runSender func()
+	sent, headCame               chan struct{}
+
+	hostMemory, pathMemory []byte
+	idMemory               [32]byte
+}
+
+func newExchange() *Exchange {
+	x := &Exchange{
+		sent:       make(chan struct{}, 1),
+		headCame:   make(chan struct{}, 1),
+		hostMemory: make([]byte, 0, 256),
+		pathMemory: make([]byte, 0, 1024),
+	}
+	x.onWaiting, x.onGone, x.runSender = x.waiting, x.clientGone, x.sender
+	return x
+}
+
+// Request is the head as the client sent it. It must not be changed: an
+// UpstreamRequest phase changes the copy that is sent.
+func (x *Exchange) Request() *message.Request { return x.in }
+
+// Conn is the client's connection.
+func (x *Exchange) Conn() *outcome.Conn { return x.conn }
+
+// Host and Path are normalised: what was matched, and what is forwarded.
+func (x *Exchange) Host() []byte { return x.host }
+
+// Path is the normalised path, without the query.
+func (x *Exchange) Path() []byte { return x.path }
+
+// Route is the route that matched.
+func (x *Exchange) Route() *snapshot.Route { return x.route }
+
+// Policy is the route's, with its defaults filled in.
+func (x *Exchange) Policy() snapshot.Policy { return x.plan.policy }
+
+// ID is the request ID.
+func (x *Exchange) ID() []byte { return x.id }
+
+// Trusted reports whether the peer may say on whose behalf it speaks: it is in
+// [snapshot.Spec.TrustedCIDRs].
+func (x *Exchange) Trusted() bool { return x.trusted }
+
+// Secure reports whether the client came by https: over TLS, or according to the
+// X-Forwarded-Proto of a trusted peer.
+func (x *Exchange) Secure() bool { return x.secure }
+
+// Answer answers the exchange in place of a backend. fields are pairs of name and
+// value; the length of body is added. A HEAD request gets no body.
+func (x *Exchange) Answer(status int, body string, fields ...string) *outcome.Error {
+	x.res.Reset()
+	x.res.Status = status
+	for i := 0; i+1 < len(fields); i += 2 {
+		x.res.Fields.AddName(fields[i], fields[i+1])
+	}
+	x.text = append(x.text[:0], body...)
+	return x.answer()
+}
+
+// answer sends x.res with x.text as its body.
+func (x *Exchange) answer() *outcome.Error {
+	x.res.Version = message.HTTP11
+	x.res.Length = int64(len(x.text))
+	if err := x.sendHead(&x.res); err != nil {
+		return err
+	}
+	if len(x.text) > 0 && x.in.Method != "HEAD" {
+		if err := x.d.Write(x.text); err != nil {
+			return downstream(err)
+		}
+		x.out.BodyOut += int64(len(x.text))
+	}
+	return downstream(x.d.End(nil))
+}
+
+// sendHead queues the final response head.
+func (x *Exchange) sendHead(res *message.Response) *outcome.Error {
+	x.answered, x.headSent = true, true
+	x.out.Status = res.Status
+	return downstream(x.d.Head(res))
+}
+
+// describe completes the outcome with what the exchange has found out.
+func (x *Exchange) describe() {
+	o := &x.out
+	o.Conn = x.conn
+	o.Duration = time.Since(o.Start)
+	o.ID, o.Host, o.Path = x.id, x.host, x.path
+	o.Method, o.Proto, o.Target = x.in.Method, x.in.Version.String(), x.in.Target
+	o.UserAgent = x.in.Fields.Get(message.UserAgent)
+	o.Referer = x.in.Fields.Get(message.Referer)
+	o.BodyIn = x.bodyIn.Load()
+	if o.Reason == "" {
+		o.Reason = outcome.OK
+	}
+}
+
+// reset empties x for the next exchange and keeps its memory.
+func (x *Exchange) reset() {
+	x.req.Reset()
+	x.res.Reset()
+	if cap(x.replay) > replayLimit {
+		x.replay = nil
+	}
+	clear(x.tried)
+	*x = Exchange{
+		tried:     x.tried[:0],
+		req:       x.req,
+		res:       x.res,
+		head:      x.head[:0],
+		replay:    x.replay[:0],
+		text:      x.text[:0],
+		onWaiting: x.onWaiting, onGone: x.onGone, runSender: x.runSender,
+		sent: x.sent, headCame: x.headCame,
+		hostMemory: x.hostMemory, pathMemory: x.pathMemory,
+	}
+}
+
+// downstream gives an error of a Downstream its type.
+func downstream(err error) *outcome.Error {
+	return typed(err, outcome.Downstream, outcome.ClientClosed)
+}
+
+// typed returns err as what it is by contract; an error of another type is a gap
+// in an engine, reported with the given side and reason.
+func typed(err error, side outcome.Side, reason outcome.Reason) *outcome.Error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := err.(*outcome.Error); ok {
+		return e
+	}
+	return &outcome.Error{Side: side, Reason: reason, Err: err}
+}
+
+// appendPort appends the decimal form of port.
+func appendPort(b []byte, port int) []byte { return strconv.AppendInt(b, int64(port), 10) }

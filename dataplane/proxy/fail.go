@@ -1,0 +1,100 @@
+package proxy
+
+import (
+	"strconv"
+
+	"github.com/cardea-dev/cardea/dataplane/outcome"
+)
+
+// statusText are the reason phrases (RFC 9110 §15) of what is answered here.
+var statusText = map[int]string{
+	200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
+	405: "Method Not Allowed", 408: "Request Timeout", 413: "Content Too Large",
+	415: "Unsupported Media Type", 417: "Expectation Failed", 421: "Misdirected Request",
+	429: "Too Many Requests", 431: "Request Header Fields Too Large", 500: "Internal Server Error",
+	501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout",
+	505: "HTTP Version Not Supported",
+}
+
+// statusClientClosed is what a log says when the client left first; it is never
+// sent.
+const statusClientClosed = 499
+
+// fail turns an error into what the client sees, and into the outcome. It is the
+// only place that does.
+func (x *Exchange) fail(err *outcome.Error) {
+	x.note(err)
+	if x.headSent {
+		// Half an answer must not look like a whole one.
+		x.d.Abort()
+		return
+	}
+	status := err.Status
+	if status == 0 {
+		status = err.Reason.Status()
+	}
+	if status == 0 && err.Side == outcome.Upstream {
+		status = 502
+	}
+	if status == statusClientClosed {
+		x.out.Status = status
+	}
+	if status == 0 || status == statusClientClosed {
+		x.d.Abort()
+		return
+	}
+	if !x.bodyTaken() && x.touched {
+		x.d.Close() // the rest of the body is behind what was read of it
+	}
+
+	x.res.Reset()
+	x.res.Status = status
+	f := &x.res.Fields
+	f.AddName("Content-Type", "text/plain; charset=utf-8")
+	f.AddName("Cache-Control", "no-store")
+	f.AddName("X-Content-Type-Options", "nosniff")
+	if status == 405 {
+		// RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field
+		// in a 405 response".
+		f.AddName("Allow", allowed)
+	}
+	x.text = failText(x.text[:0], status, err, x.id)
+	// The outcome has its reason already; that the answer could not be sent
+	// either adds nothing to it.
+	if err := x.answer(); err != nil {
+		x.d.Abort()
+	}
+}
+
+// note writes the error into the outcome.
+func (x *Exchange) note(err *outcome.Error) {
+	o := &x.out
+	o.Reason, o.Side = err.Reason, err.Side
+	switch {
+	case err.Err != nil && err.Detail != "":
+		o.Err = err.Detail + ": " + err.Err.Error()
+	case err.Err != nil:
+		o.Err = err.Err.Error()
+	default:
+		o.Err = err.Detail
+	}
+}
+
+// failText writes what the client reads: what happened and the name under which
+// the log has it, and nothing of the inside.
+func failText(b []byte, status int, err *outcome.Error, id []byte) []byte {
+	b = strconv.AppendInt(b, int64(status), 10)
+	if text := statusText[status]; text != "" {
+		b = append(b, ' ')
+		b = append(b, text...)
+	}
+	b = append(b, "\nreason: "...)
+	b = append(b, err.Reason...)
+	if err.Detail != "" && status < 500 {
+		b = append(b, "\ndetail: "...)
+		b = append(b, err.Detail...)
+	}
+	b = append(b, "\nrequest id: "...)
+	b = append(b, id...)
+	return append(b, '\n')
+}

@@ -1,0 +1,194 @@
+// Package proxy carries one exchange through its phases: from a parsed request
+// head to exactly one outcome.
+//
+// [Proxy.run] is the table of contents. A [Filter] takes part in the phases; what
+// a route's policy does not ask for is not in its phase lists and costs nothing.
+// Errors are *outcome.Error everywhere: retry.go decides whether another attempt
+// follows, fail.go what the client is told.
+//
+// A Proxy is safe for use by any number of goroutines; an [Exchange] belongs to
+// the one that serves it.
+package proxy
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cardea-dev/cardea/dataplane/outcome"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+	"github.com/cardea-dev/cardea/dataplane/upstream"
+)
+
+// Config says what a Proxy works with. Current and Upstreams are required.
+type Config struct {
+	// Current returns the snapshot in force; nil before the first publish, when
+	// every request gets a 503.
+	Current func() *snapshot.Snapshot
+	// Upstreams holds the pools that the routes name.
+	Upstreams *upstream.Set
+	// Filters take part in the exchanges of the routes whose policy asks for
+	// them, in this order.
+	Filters []Filter
+	// Sink receives the outcome of each request.
+	Sink outcome.Sink
+	// ExternalHTTPPort and ExternalHTTPSPort are the ports that clients use, for
+	// X-Forwarded-Port. 0 means the port of the listener.
+	ExternalHTTPPort, ExternalHTTPSPort int
+	// Logger gets what is no request's outcome: the stacks of panics. Nil means
+	// slog.Default.
+	Logger *slog.Logger
+}
+
+// A Proxy serves exchanges.
+type Proxy struct {
+	current   func() *snapshot.Snapshot
+	upstreams *upstream.Set
+	filters   []Filter
+	sink      func(*outcome.Request)
+	ports     [2]int // plain, TLS
+	log       *slog.Logger
+	policies  policies
+	panics    panicSites
+	exchanges sync.Pool // of *Exchange
+	inFlight  atomic.Int64
+}
+
+// New returns a Proxy.
+func New(cfg Config) *Proxy {
+	p := &Proxy{
+		current:   cfg.Current,
+		upstreams: cfg.Upstreams,
+		filters:   cfg.Filters,
+		sink:      cfg.Sink.Request,
+		ports:     [2]int{cfg.ExternalHTTPPort, cfg.ExternalHTTPSPort},
+		log:       cfg.Logger,
+	}
+	if p.sink == nil {
+		p.sink = func(*outcome.Request) {}
+	}
+	if p.log == nil {
+		p.log = slog.Default()
+	}
+	p.exchanges.New = func() any { return newExchange() }
+	return p
+}
+
+// InFlight returns the number of exchanges that are being served.
+func (p *Proxy) InFlight() int { return int(p.inFlight.Load()) }
+
+// Serve serves one exchange. Whatever happens in it, malformed heads and panics
+// included, ends in one answer at most and in exactly one outcome.
+func (p *Proxy) Serve(d Downstream) {
+	p.inFlight.Add(1)
+	x := p.open(d)
+	defer p.close(x)
+	if err := p.run(x); err != nil {
+		x.fail(err)
+	}
+}
+
+// run is the life of an exchange.
+func (p *Proxy) run(x *Exchange) (err *outcome.Error) {
+	defer p.recovered(x, &err)
+
+	x.snap = p.current()
+	if err := x.early(); err != nil {
+		return err
+	}
+	if err := x.match(); err != nil {
+		return err
+	}
+	for _, phase := range x.plan.request {
+		if answered, err := phase(x); answered || err != nil {
+			return err
+		}
+	}
+	if answered, err := x.lastForward(); answered || err != nil {
+		return err
+	}
+	if x.plan.answer != nil {
+		return x.plan.answer
+	}
+	for _, phase := range x.plan.cache {
+		if answered, err := phase(x); answered || err != nil {
+			return err
+		}
+	}
+	for {
+		err := x.attempt()
+		if err == nil {
+			return nil
+		}
+		if again, _ := retry(x.facts(err)); !again {
+			return err
+		}
+		x.last = err
+	}
+}
+
+// attempt is one try at one endpoint.
+func (x *Exchange) attempt() *outcome.Error {
+	defer x.release()
+
+	if err := x.pick(); err != nil {
+		return err
+	}
+	if err := x.connect(); err != nil {
+		return err
+	}
+	if err := x.upstreamRequest(); err != nil {
+		return err
+	}
+	if err := x.send(); err != nil {
+		return err
+	}
+	res, err := x.receive()
+	if err != nil {
+		return err
+	}
+	for _, phase := range x.plan.upstreamResponse {
+		if err := phase(x, res); err != nil {
+			return err
+		}
+	}
+	for _, phase := range x.plan.response {
+		if err := phase(x, res); err != nil {
+			return err
+		}
+	}
+	if res.Status == 101 {
+		return x.tunnel(res)
+	}
+	return x.respond(res)
+}
+
+// open readies an Exchange for d.
+func (p *Proxy) open(d Downstream) *Exchange {
+	x := p.exchanges.Get().(*Exchange)
+	x.proxy = p
+	x.d = d
+	x.in = d.Request()
+	x.conn = d.Conn()
+	x.out.Start = time.Now()
+	return x
+}
+
+// close reports the outcome. An Exchange that saw a panic is not used again: some
+// code may still hold on to it.
+func (p *Proxy) close(x *Exchange) {
+	defer p.inFlight.Add(-1)
+	if v := recover(); v != nil { // out of fail itself
+		p.logPanic(v)
+		x.out.Reason, x.out.Side = outcome.Panic, outcome.Internal
+		x.panicked.Store(true)
+	}
+	x.describe()
+	p.report(x)
+	if x.panicked.Load() {
+		return
+	}
+	x.reset()
+	p.exchanges.Put(x)
+}
