@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -170,14 +171,16 @@ func (n *name) unresolved() *outcome.Error {
 //
 // An ExternalName is a CNAME (Kubernetes API, ServiceSpec.externalName), hence
 // absolute: the search list of resolv.conf does not apply to it, and a name within
-// the cluster cannot take its place. Addresses of a family that this machine has
-// no route for are left out unless nothing else remains: each would cost a request
-// one of its attempts.
+// the cluster cannot take its place. A single label is left as it is, for the
+// hosts file ("localhost") and the networks of containers ("db").
+//
+// Addresses of a family that this machine has no route for are left out unless
+// nothing else remains: each would cost a request one of its attempts.
 func resolveDNS(ctx context.Context, host string) ([]netip.Addr, error) {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{ip}, nil
 	}
-	if host[len(host)-1] != '.' {
+	if strings.Contains(host, ".") && !strings.HasSuffix(host, ".") {
 		host += "."
 	}
 	r := net.Resolver{PreferGo: true}
