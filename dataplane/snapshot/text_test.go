@@ -1,0 +1,68 @@
+package snapshot
+
+import (
+	"crypto/ed25519"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestText(t *testing.T) {
+	cert := certificate(t, ed25519Key(1), "shop.test", "www.shop.test")
+	web := func(field string) Origin {
+		return Origin{Kind: "Ingress", Namespace: "shop", Name: "web", UID: "u-1", Field: field}
+	}
+	s := &Spec{
+		UnknownSNI:         UnknownSNIDefaultCert,
+		DefaultCertificate: cert,
+		TrustedCIDRs:       []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+		Hosts: []*Host{
+			{Routes: []*Route{{Path: "/", Kind: Prefix, Pool: "shop/api:80"}}},
+			{Name: "*.shop.test", Origin: web(""), TLS: &TLS{Origin: web("spec.tls[1]")}},
+			{
+				Name: "shop.test", Origin: web(""),
+				TLS: &TLS{Origin: web("spec.tls[0]"), Certificates: []*Certificate{cert}},
+				Routes: []*Route{
+					{Path: "/", Kind: Prefix, Pool: "shop/web:http", Origin: web("a"), Policy: Policy{RedirectHTTPS: true}},
+					{Path: "/a/b", Kind: Prefix, Answer: &Answer{Status: 503, Reason: "no_service"}, Origin: web("b")},
+					{Path: "/a", Kind: Exact, Pool: "shop/api:80", Origin: web("c"), Policy: Policy{
+						ACME: true, ConnectTimeout: time.Second, ReadTimeout: time.Minute, SendTimeout: 90 * time.Second, MaxBody: 1 << 20, Tries: 2,
+					}},
+					{Path: "/b/a", Kind: Prefix, Pool: "shop/api:80", Origin: web("d")},
+				},
+			},
+		},
+		Pools: []*Pool{
+			{ID: "shop/api:80", Origin: Origin{Kind: "Service", Namespace: "shop", Name: "api"}},
+			{ID: "shop/web:http", ExternalName: "web.test", ExternalPort: 8080},
+		},
+	}
+	id := "shop/tls#" + cert.Digest[:16]
+	want := strings.Join([]string{
+		"unknown-sni  default-cert",
+		"default-certificate  " + id + " Ed25519 [shop.test www.shop.test] until 2027-01-01T00:00:00Z",
+		"trusted  10.0.0.0/8",
+		"*  owner",
+		"*  Prefix /  -> pool shop/api:80",
+		"*.shop.test  owner  (Ingress shop/web)",
+		"*.shop.test  TLS  none  (Ingress shop/web spec.tls[1])",
+		"shop.test  owner  (Ingress shop/web)",
+		"shop.test  TLS  " + id + " Ed25519 [shop.test www.shop.test] until 2027-01-01T00:00:00Z  (Ingress shop/web spec.tls[0])",
+		"shop.test  Exact /a  -> pool shop/api:80  (Ingress shop/web c)  acme connect-timeout=1s read-timeout=1m0s send-timeout=1m30s max-body=1048576 tries=2",
+		"shop.test  Prefix /a/b  -> 503 no_service  (Ingress shop/web b)",
+		"shop.test  Prefix /b/a  -> pool shop/api:80  (Ingress shop/web d)",
+		"shop.test  Prefix /  -> pool shop/web:http  (Ingress shop/web a)  redirect-https",
+		"pool shop/api:80  (Service shop/api)",
+		"pool shop/web:http  external web.test:8080",
+		"",
+	}, "\n")
+	if diff := cmp.Diff(want, s.Text()); diff != "" {
+		t.Errorf("Text (-want +got):\n%s", diff)
+	}
+	if key := cert.TLS.PrivateKey.(ed25519.PrivateKey); strings.Contains(s.Text(), string(key)) {
+		t.Errorf("Text holds the private key")
+	}
+}
