@@ -2,6 +2,20 @@
 // serve. It is pure and total: it never fails, does no I/O and never writes to
 // its input. Whatever is wrong in an object becomes a [Verdict] on that object
 // and harms nothing else.
+//
+// [Objects.Translate] translates everything at once. A [Translator] keeps what it
+// made of each object, so that the cost of a change grows with the change:
+//
+//	stage 1  an Ingress is read once, into the claims it lays to hosts   ingress.go
+//	stage 2  a host is built from its claims and what they refer to      host.go, tls.go, backend.go
+//	         a pool's endpoints are built from its Service's slices      endpoints.go
+//	         what did not change is taken over into the new Spec         build.go
+//
+// The indexes in between say which hosts and pools a change touches. Both ways
+// give the same result for the same objects, in whatever order they came.
+//
+// A Translator is not safe for concurrent use. What it returns is never written
+// again and may be shared.
 package translate
 
 import (
@@ -10,29 +24,298 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
-type Translator struct{ opts Options }
+// A Translator translates objects as they change: tell it of each change, then
+// call [Translator.Translate] once for any number of them.
+type Translator struct {
+	opts Options
 
-func New(opts Options) *Translator { return &Translator{opts: opts.withDefaults()} }
+	// The objects, as they came.
+	ingresses map[types.NamespacedName]*entry
+	classes   map[string]*networkingv1.IngressClass
+	services  map[types.NamespacedName]*corev1.Service
+	slices    map[types.NamespacedName]*discoveryv1.EndpointSlice
+	secrets   map[types.NamespacedName]Secret
 
-func (t *Translator) SetIngress(o *networkingv1.Ingress)            {}
-func (t *Translator) DeleteIngress(name types.NamespacedName)       {}
-func (t *Translator) SetClass(o *networkingv1.IngressClass)         {}
-func (t *Translator) DeleteClass(name string)                       {}
-func (t *Translator) SetService(o *corev1.Service)                  {}
-func (t *Translator) DeleteService(name types.NamespacedName)       {}
-func (t *Translator) SetSlice(o *discoveryv1.EndpointSlice)         {}
-func (t *Translator) DeleteSlice(name types.NamespacedName)         {}
-func (t *Translator) SetSecret(name types.NamespacedName, s Secret) {}
-func (t *Translator) DeleteSecret(name types.NamespacedName)        {}
-func (t *Translator) SetDefaultCertificate(c *snapshot.Certificate) { t.opts.DefaultCertificate = c }
+	// claims holds, for each host, the claims of our Ingresses.
+	claims map[string]map[types.NamespacedName]*claim
+	// slicesOf holds the slices of each Service.
+	slicesOf map[types.NamespacedName]map[types.NamespacedName]*discoveryv1.EndpointSlice
 
-// Translate ...
-func (t *Translator) Translate(now time.Time) Result { return Result{Spec: &snapshot.Spec{}} }
+	// What is built, and who must be built again when a reference changes.
+	hosts          map[string]*builtHost
+	pools          map[string]*builtPool
+	hostsOfService index
+	hostsOfSecret  index
+	poolsOfService index
 
-// Translate ...
-func (o Objects) Translate(opts Options, now time.Time) Result { return New(opts).Translate(now) }
+	// What changed since the last Translate.
+	touchedHosts    map[string]struct{}
+	touchedPools    map[string]struct{}
+	touchedIngress  bool // one of ours was added, changed or removed
+	touchedVerdicts bool
+	touchedSpec     bool // a field of the Spec besides hosts and pools
+
+	last Result
+}
+
+// An entry is an Ingress and, if it is of our classes, what was read from it.
+type entry struct {
+	object *networkingv1.Ingress
+	read   *ingress
+}
+
+// New returns a Translator that knows no object.
+func New(opts Options) *Translator {
+	return &Translator{
+		opts:           opts.withDefaults(),
+		ingresses:      map[types.NamespacedName]*entry{},
+		classes:        map[string]*networkingv1.IngressClass{},
+		services:       map[types.NamespacedName]*corev1.Service{},
+		slices:         map[types.NamespacedName]*discoveryv1.EndpointSlice{},
+		secrets:        map[types.NamespacedName]Secret{},
+		claims:         map[string]map[types.NamespacedName]*claim{},
+		slicesOf:       map[types.NamespacedName]map[types.NamespacedName]*discoveryv1.EndpointSlice{},
+		hosts:          map[string]*builtHost{},
+		pools:          map[string]*builtPool{},
+		hostsOfService: index{},
+		hostsOfSecret:  index{},
+		poolsOfService: index{},
+		touchedHosts:   map[string]struct{}{},
+		touchedPools:   map[string]struct{}{},
+		touchedSpec:    true,
+	}
+}
+
+// Translate translates o from scratch.
+func (o Objects) Translate(opts Options, now time.Time) Result {
+	t := New(opts)
+	for _, c := range o.Classes {
+		t.SetClass(c)
+	}
+	for _, s := range o.Services {
+		t.SetService(s)
+	}
+	for _, s := range o.Slices {
+		t.SetSlice(s)
+	}
+	for name, s := range o.Secrets {
+		t.SetSecret(name, s)
+	}
+	for _, in := range o.Ingresses {
+		t.SetIngress(in)
+	}
+	return t.Translate(now)
+}
+
+// SetIngress adds or replaces an Ingress. The Translator keeps it and reads it
+// only; so it does with the objects of the other kinds.
+func (t *Translator) SetIngress(in *networkingv1.Ingress) {
+	name := objectName(in)
+	if old := t.ingresses[name]; old != nil {
+		if sameIngress(old.object, in) {
+			return
+		}
+		t.withdraw(old)
+	}
+	e := &entry{object: in}
+	t.ingresses[name] = e
+	t.admit(e)
+}
+
+// DeleteIngress removes an Ingress.
+func (t *Translator) DeleteIngress(name types.NamespacedName) {
+	if e := t.ingresses[name]; e != nil {
+		t.withdraw(e)
+		delete(t.ingresses, name)
+	}
+}
+
+// admit reads e and lays its claims, if it is of our classes.
+func (t *Translator) admit(e *entry) {
+	if !t.ours(e.object) {
+		return
+	}
+	e.read = readIngress(e.object)
+	for host, c := range e.read.claims {
+		if t.claims[host] == nil {
+			t.claims[host] = map[types.NamespacedName]*claim{}
+		}
+		t.claims[host][e.read.name] = c
+		t.touchedHosts[host] = struct{}{}
+	}
+	t.touchedIngress, t.touchedVerdicts = true, true
+}
+
+// withdraw takes back what admit did.
+func (t *Translator) withdraw(e *entry) {
+	if e.read == nil {
+		return
+	}
+	for host := range e.read.claims {
+		delete(t.claims[host], e.read.name)
+		if len(t.claims[host]) == 0 {
+			delete(t.claims, host)
+		}
+		t.touchedHosts[host] = struct{}{}
+	}
+	e.read = nil
+	t.touchedIngress, t.touchedVerdicts = true, true
+}
+
+// SetClass adds or replaces an IngressClass.
+func (t *Translator) SetClass(c *networkingv1.IngressClass) {
+	t.classes[c.Name] = c
+	t.classesChanged()
+}
+
+// DeleteClass removes an IngressClass.
+func (t *Translator) DeleteClass(name string) {
+	delete(t.classes, name)
+	t.classesChanged()
+}
+
+// classesChanged looks at each Ingress again: a class is a rare change.
+func (t *Translator) classesChanged() {
+	for _, e := range t.ingresses {
+		switch ours := t.ours(e.object); {
+		case ours && e.read == nil:
+			t.admit(e)
+		case !ours && e.read != nil:
+			t.withdraw(e)
+		}
+	}
+}
+
+// SetService adds or replaces a Service.
+func (t *Translator) SetService(s *corev1.Service) {
+	name := objectName(s)
+	if old := t.services[name]; old != nil && sameVersion(old, s) {
+		return
+	}
+	t.services[name] = s
+	t.serviceChanged(name)
+}
+
+// DeleteService removes a Service.
+func (t *Translator) DeleteService(name types.NamespacedName) {
+	if t.services[name] != nil {
+		delete(t.services, name)
+		t.serviceChanged(name)
+	}
+}
+
+func (t *Translator) serviceChanged(name types.NamespacedName) {
+	t.hostsOfService.copyTo(t.touchedHosts, name)
+	t.poolsOfService.copyTo(t.touchedPools, name)
+}
+
+// SetSlice adds or replaces an EndpointSlice.
+func (t *Translator) SetSlice(s *discoveryv1.EndpointSlice) {
+	name := objectName(s)
+	if old := t.slices[name]; old != nil {
+		if sameVersion(old, s) {
+			return
+		}
+		t.DeleteSlice(name)
+	}
+	t.slices[name] = s
+	if service, ok := sliceService(s); ok {
+		if t.slicesOf[service] == nil {
+			t.slicesOf[service] = map[types.NamespacedName]*discoveryv1.EndpointSlice{}
+		}
+		t.slicesOf[service][name] = s
+		t.poolsOfService.copyTo(t.touchedPools, service)
+	}
+}
+
+// DeleteSlice removes an EndpointSlice.
+func (t *Translator) DeleteSlice(name types.NamespacedName) {
+	s := t.slices[name]
+	if s == nil {
+		return
+	}
+	delete(t.slices, name)
+	if service, ok := sliceService(s); ok {
+		delete(t.slicesOf[service], name)
+		if len(t.slicesOf[service]) == 0 {
+			delete(t.slicesOf, service)
+		}
+		t.poolsOfService.copyTo(t.touchedPools, service)
+	}
+}
+
+// SetSecret says what is known of a Secret.
+func (t *Translator) SetSecret(name types.NamespacedName, s Secret) {
+	if old, ok := t.secrets[name]; ok && old == s {
+		return
+	}
+	t.secrets[name] = s
+	t.hostsOfSecret.copyTo(t.touchedHosts, name)
+}
+
+// DeleteSecret says that a Secret does not exist and that none of it is left to
+// serve.
+func (t *Translator) DeleteSecret(name types.NamespacedName) {
+	if _, ok := t.secrets[name]; ok {
+		delete(t.secrets, name)
+		t.hostsOfSecret.copyTo(t.touchedHosts, name)
+	}
+}
+
+// SetDefaultCertificate replaces [Options.DefaultCertificate].
+func (t *Translator) SetDefaultCertificate(c *snapshot.Certificate) {
+	if t.opts.DefaultCertificate != c {
+		t.opts.DefaultCertificate = c
+		t.touchedSpec = true
+	}
+}
+
+func objectName(o metav1.Object) types.NamespacedName {
+	return types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}
+}
+
+// sameVersion reports whether a and b are one stored version of one object. An
+// object from a file has no version and is never the same.
+func sameVersion(a, b metav1.Object) bool {
+	return a.GetUID() == b.GetUID() && a.GetResourceVersion() == b.GetResourceVersion() && a.GetResourceVersion() != ""
+}
+
+// sameIngress reports whether reading a and b gives the same. The status is not
+// read, and it is what changes most.
+func sameIngress(a, b *networkingv1.Ingress) bool {
+	return sameVersion(a, b) ||
+		a.UID == b.UID && a.CreationTimestamp.Equal(&b.CreationTimestamp) &&
+			apiequality.Semantic.DeepEqual(a.Annotations, b.Annotations) &&
+			apiequality.Semantic.DeepEqual(a.Spec, b.Spec)
+}
+
+// An index says which hosts or pools refer to an object.
+type index map[types.NamespacedName]map[string]struct{}
+
+func (x index) add(object types.NamespacedName, user string) {
+	if x[object] == nil {
+		x[object] = map[string]struct{}{}
+	}
+	x[object][user] = struct{}{}
+}
+
+func (x index) remove(object types.NamespacedName, user string) {
+	delete(x[object], user)
+	if len(x[object]) == 0 {
+		delete(x, object)
+	}
+}
+
+// copyTo adds the users of object to set.
+func (x index) copyTo(set map[string]struct{}, object types.NamespacedName) {
+	for user := range x[object] {
+		set[user] = struct{}{}
+	}
+}

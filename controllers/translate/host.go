@@ -1,0 +1,241 @@
+package translate
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/cardea-dev/cardea/api/annotation"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// A builtHost is a host as built: stage 2.
+type builtHost struct {
+	// host is nil if there is nothing to serve.
+	host *snapshot.Host
+	// pools are those that the routes name, by ID.
+	pools map[string]wantedPool
+	// services and secrets are what the host was built from: whatever happens to
+	// one of them, the host is built again.
+	services, secrets map[types.NamespacedName]struct{}
+	verdicts          []Verdict
+	// next is when time alone changes the host; zero if never.
+	next time.Time
+}
+
+// A hostBuild is one run of stage 2: a function of its fields up to out.
+type hostBuild struct {
+	opts     *Options
+	now      time.Time
+	services map[types.NamespacedName]*corev1.Service
+	secrets  map[types.NamespacedName]Secret
+	name     string
+
+	out *builtHost
+}
+
+// buildHost builds the host that t.claims[name] are laid to.
+func (t *Translator) buildHost(name string, now time.Time) *builtHost {
+	b := &hostBuild{
+		opts: &t.opts, now: now, services: t.services, secrets: t.secrets, name: name,
+		out: &builtHost{
+			pools:    map[string]wantedPool{},
+			services: map[types.NamespacedName]struct{}{},
+			secrets:  map[types.NamespacedName]struct{}{},
+		},
+	}
+	claims := slices.SortedFunc(maps.Values(t.claims[name]), older)
+	claims = b.counting(claims)
+	host := &snapshot.Host{
+		Name:   name,
+		Origin: claims[0].at(claims[0].field),
+		TLS:    b.tls(claims),
+	}
+	host.Routes = b.routes(claims, host.TLS != nil)
+	if host.TLS != nil || len(host.Routes) > 0 {
+		b.out.host = host
+	}
+	return b.out
+}
+
+// older orders claims by age, and at the same age by namespace and name.
+func older(a, b *claim) int {
+	return cmp.Or(
+		a.created.Compare(b.created),
+		cmp.Compare(a.ingress.name.Namespace, b.ingress.name.Namespace),
+		cmp.Compare(a.ingress.name.Name, b.ingress.name.Name),
+	)
+}
+
+func (b *hostBuild) judge(v Verdict, format string, args ...any) {
+	v.Message = fmt.Sprintf(format, args...)
+	b.out.verdicts = append(b.out.verdicts, v)
+}
+
+// hostText names the host in a message.
+func (b *hostBuild) hostText() string {
+	if b.name == "" {
+		return "every host"
+	}
+	return "host " + b.name
+}
+
+// counting returns the claims that count, oldest first. The first is the owner's.
+func (b *hostBuild) counting(claims []*claim) []*claim {
+	if b.opts.HostOwnership == Shared {
+		return claims
+	}
+	owner := claims[0]
+	var own, foreign []*claim
+	for _, c := range claims {
+		if c.ingress.name.Namespace == owner.ingress.name.Namespace {
+			own = append(own, c)
+		} else {
+			foreign = append(foreign, c)
+		}
+	}
+	for _, c := range foreign {
+		b.judge(Verdict{Level: Refused, Reason: HostConflictLost, Origin: c.at(c.field), Other: owner.at(owner.field)},
+			"%s belongs to namespace %s, whose Ingress %s is the oldest that names it; what this Ingress wants of it is not served. Use another host, or move the paths to that namespace.",
+			b.hostText(), owner.ingress.name.Namespace, owner.ingress.name)
+	}
+	if len(foreign) > 0 {
+		b.judge(Verdict{Level: Info, Reason: HostConflictWon, Origin: owner.at(owner.field), Other: foreign[0].at(foreign[0].field)},
+			"Ingress %s%s of another namespace also names %s; this namespace owns it, so nothing of the other is served.",
+			foreign[0].ingress.name, andOthers(len(foreign)-1), b.hostText())
+	}
+	return own
+}
+
+func andOthers(n int) string {
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return " and 1 other"
+	default:
+		return fmt.Sprintf(" and %d others", n)
+	}
+}
+
+// A candidate is a path that wants to become a route.
+type candidate struct {
+	claim *claim
+	path
+	fallback bool
+	losers   []candidate
+}
+
+// routes decides which path of which claim serves. The oldest claim wins; within
+// an Ingress the first path. A default backend is last: it only serves "/" where
+// no path does.
+func (b *hostBuild) routes(claims []*claim, declared bool) []*snapshot.Route {
+	type key struct {
+		path string
+		kind snapshot.PathKind
+	}
+	var order []*candidate
+	winners := map[key]*candidate{}
+	add := func(c candidate) {
+		k := key{c.path.path, c.path.kind}
+		w := winners[k]
+		switch {
+		case w == nil:
+			winners[k] = &c
+			order = append(order, &c)
+		case !c.fallback || w.fallback:
+			w.losers = append(w.losers, c)
+		}
+	}
+	for _, c := range claims {
+		for _, p := range c.paths {
+			p.challenge = p.challenge && c.ingress.name.Namespace == claims[0].ingress.name.Namespace
+			if p.challenge {
+				// The exemption of a challenge is for the token's path alone.
+				p.kind = snapshot.Exact
+			}
+			add(candidate{claim: c, path: p})
+		}
+	}
+	for _, c := range claims {
+		if c.fallback != nil {
+			add(candidate{claim: c, path: *c.fallback, fallback: true})
+		}
+	}
+	routes := make([]*snapshot.Route, 0, len(order))
+	for _, c := range order {
+		b.judgeConflict(c)
+		routes = append(routes, b.route(c, declared))
+	}
+	return routes
+}
+
+// judgeConflict tells both sides. Within one Ingress there is one side.
+func (b *hostBuild) judgeConflict(w *candidate) {
+	won := w.claim.at(w.field)
+	var others []candidate
+	for _, l := range w.losers {
+		v := Verdict{Level: Refused, Reason: PathConflictLost, Origin: l.claim.at(l.field), Other: won}
+		if l.claim.ingress == w.claim.ingress {
+			b.judge(v, "%s path %s of %s is in this Ingress twice; %s serves it. Remove one of them.",
+				w.kind, w.path.path, b.hostText(), w.field)
+			continue
+		}
+		others = append(others, l)
+		b.judge(v, "%s path %s of %s is served by Ingress %s, which is older. Remove the path from one of the two.",
+			w.kind, w.path.path, b.hostText(), w.claim.ingress.name)
+	}
+	if len(others) > 0 {
+		b.judge(Verdict{Level: Info, Reason: PathConflictWon, Origin: won, Other: others[0].claim.at(others[0].field)},
+			"Ingress %s%s also wants the %s path %s of %s; this one is older and serves it.",
+			others[0].claim.ingress.name, andOthers(len(others)-1), w.kind, w.path.path, b.hostText())
+	}
+}
+
+func (b *hostBuild) route(c *candidate, declared bool) *snapshot.Route {
+	r := &snapshot.Route{
+		Path:   c.path.path,
+		Kind:   c.path.kind,
+		Origin: c.claim.at(c.field),
+		Policy: policy(&c.claim.settings),
+	}
+	if c.challenge {
+		r.Policy.ACME = true
+	} else {
+		s := &c.claim.settings
+		r.Policy.RedirectHTTPS = s.ForceSSLRedirect || s.SSLRedirect && (declared || c.claim.covered)
+		if c.claim.closed {
+			r.Answer = &snapshot.Answer{Status: 503, Reason: "config_rejected"}
+			return r
+		}
+	}
+	b.backend(r, c)
+	return r
+}
+
+// policy is what the settings say of a route by itself. A value that is the
+// default is left zero, as [snapshot.Policy] has it.
+func policy(s *annotation.Settings) snapshot.Policy {
+	d := annotation.Defaults()
+	return snapshot.Policy{
+		ConnectTimeout: unless(s.ConnectTimeout, d.ConnectTimeout),
+		ReadTimeout:    unless(s.ReadTimeout, d.ReadTimeout),
+		SendTimeout:    unless(s.SendTimeout, d.SendTimeout),
+		MaxBody:        s.MaxBody,
+		Tries:          unless(s.Tries, d.Tries),
+	}
+}
+
+// unless returns v, or zero if v is the default.
+func unless[T comparable](v, dflt T) T {
+	if v == dflt {
+		var zero T
+		return zero
+	}
+	return v
+}

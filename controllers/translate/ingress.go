@@ -1,0 +1,349 @@
+package translate
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/cardea-dev/cardea/api/annotation"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// An ingress is an Ingress as read: stage 1. It depends on the object alone.
+type ingress struct {
+	name     types.NamespacedName
+	origin   snapshot.Origin
+	created  time.Time
+	settings annotation.Settings
+	// closed says that a protecting annotation cannot be applied.
+	closed bool
+	// claims are what it wants of each host, by normal name.
+	claims map[string]*claim
+	// secrets and services are the objects that it names, with its fields.
+	secrets, services map[types.NamespacedName][]snapshot.Origin
+	verdicts          []Verdict
+}
+
+// A claim is what one Ingress wants of one host.
+type claim struct {
+	*ingress
+	// field is the first field that names the host.
+	field string
+	paths []path
+	// fallback serves what no path of the host matches.
+	fallback *path
+	tls      []declaration
+	// covered says that the Ingress declares the wildcard that covers the host.
+	covered bool
+}
+
+// A path is one path of a host, in normal form.
+type path struct {
+	path string
+	kind snapshot.PathKind
+	// challenge says that the path is that of one ACME HTTP-01 token.
+	challenge bool
+	field     string
+	backend   *networkingv1.IngressBackend
+}
+
+// A declaration says that a host is served over TLS.
+type declaration struct {
+	field string
+	// secret is the Secret that the entry names, "" if none (that can be used).
+	secret string
+}
+
+// at returns the origin of one of the fields.
+func (in *ingress) at(field string) snapshot.Origin {
+	o := in.origin
+	o.Field = field
+	return o
+}
+
+func (in *ingress) judge(level Level, reason Reason, field, format string, args ...any) {
+	in.verdicts = append(in.verdicts, Verdict{
+		Level: level, Reason: reason, Origin: in.at(field), Message: fmt.Sprintf(format, args...),
+	})
+}
+
+func readIngress(object *networkingv1.Ingress) *ingress {
+	in := &ingress{
+		name: objectName(object),
+		origin: snapshot.Origin{
+			Kind: "Ingress", Namespace: object.Namespace, Name: object.Name, UID: string(object.UID),
+		},
+		created:  object.CreationTimestamp.Time,
+		claims:   map[string]*claim{},
+		secrets:  map[types.NamespacedName][]snapshot.Origin{},
+		services: map[types.NamespacedName][]snapshot.Origin{},
+	}
+	for i := range object.Spec.Rules {
+		in.readRule(fmt.Sprintf("spec.rules[%d]", i), &object.Spec.Rules[i])
+	}
+	in.readDefaultBackend(object.Spec.DefaultBackend, len(object.Spec.Rules) > 0)
+	in.readTLS(object.Spec.TLS)
+	in.readAnnotations(object.Annotations)
+	return in
+}
+
+// claim returns the claim to host, laid by field.
+func (in *ingress) claim(host, field string) *claim {
+	c := in.claims[host]
+	if c == nil {
+		c = &claim{ingress: in, field: field}
+		in.claims[host] = c
+	}
+	return c
+}
+
+func (in *ingress) readRule(field string, rule *networkingv1.IngressRule) {
+	host, err := hostName(rule.Host)
+	if err != nil {
+		in.judge(Refused, HostInvalid, field+".host", "host %q: %v. The paths of this rule are not served.", rule.Host, err)
+		return
+	}
+	c := in.claim(host, field)
+	if rule.HTTP == nil {
+		return
+	}
+	for i := range rule.HTTP.Paths {
+		from := &rule.HTTP.Paths[i]
+		field := fmt.Sprintf("%s.http.paths[%d]", field, i)
+		p, err := readPath(from)
+		if err != nil {
+			in.judge(Refused, PathInvalid, field, "path %q: %v. This path is not served.", from.Path, err)
+			continue
+		}
+		p.field = field
+		c.paths = append(c.paths, p)
+		in.refer(p)
+	}
+}
+
+// readDefaultBackend gives the default backend to the hosts of the rules, or
+// without rules to every host.
+//
+// The API says that it "should handle requests that don't match any rule". With
+// rules that is read within the hosts of the Ingress: one Ingress cannot take
+// what other Ingresses leave over.
+func (in *ingress) readDefaultBackend(backend *networkingv1.IngressBackend, rules bool) {
+	if backend == nil {
+		if !rules {
+			in.judge(Warning, IngressEmpty, "spec", "The Ingress has neither rules nor defaultBackend, so it serves no request. Add one of them.")
+		}
+		return
+	}
+	p := path{path: "/", kind: snapshot.Prefix, field: "spec.defaultBackend", backend: backend}
+	in.refer(p)
+	if !rules {
+		in.claim("", p.field)
+	}
+	for _, c := range in.claims {
+		c.fallback = &p
+	}
+}
+
+// refer notes the Service that p names.
+func (in *ingress) refer(p path) {
+	if p.backend.Service != nil {
+		name := types.NamespacedName{Namespace: in.name.Namespace, Name: p.backend.Service.Name}
+		in.services[name] = append(in.services[name], in.at(p.field))
+	}
+}
+
+// readTLS reads the tls entries after the rules, because an entry without hosts
+// stands for the rule hosts that no other entry lists.
+func (in *ingress) readTLS(entries []networkingv1.IngressTLS) {
+	ruleHosts := make([]string, 0, len(in.claims))
+	for host := range in.claims {
+		if host != "" {
+			ruleHosts = append(ruleHosts, host)
+		}
+	}
+	var without []declaration
+	for i := range entries {
+		d := declaration{field: fmt.Sprintf("spec.tls[%d]", i)}
+		d.secret = in.readSecretName(d.field, entries[i].SecretName)
+		if len(entries[i].Hosts) == 0 {
+			without = append(without, d)
+		}
+		for j, raw := range entries[i].Hosts {
+			host, err := hostName(raw)
+			if err == nil && host == "" {
+				err = errors.New("it is empty")
+			}
+			if err != nil {
+				field := fmt.Sprintf("%s.hosts[%d]", d.field, j)
+				in.judge(Refused, HostInvalid, field, "host %q: %v. It is not served over TLS.", raw, err)
+				continue
+			}
+			c := in.claim(host, d.field)
+			c.tls = append(c.tls, d)
+		}
+	}
+	in.declareRest(without, ruleHosts)
+	for host, c := range in.claims {
+		c.covered = in.declaresWildcardOf(host)
+	}
+}
+
+// declareRest applies the entries without hosts to the hosts that no entry lists.
+func (in *ingress) declareRest(without []declaration, ruleHosts []string) {
+	if len(without) == 0 {
+		return
+	}
+	used := false
+	for _, host := range ruleHosts {
+		if c := in.claims[host]; len(c.tls) == 0 {
+			c.tls = without
+			used = true
+		}
+	}
+	if used {
+		return
+	}
+	for _, d := range without {
+		in.judge(Warning, TLSWithoutHosts, d.field, "The entry lists no hosts, and no rule has a host that another entry does not list, so it has no effect. List the hosts that it is for.")
+	}
+}
+
+func (in *ingress) declaresWildcardOf(host string) bool {
+	_, parent, ok := strings.Cut(host, ".")
+	if !ok {
+		return false
+	}
+	wildcard := in.claims["*."+parent]
+	return wildcard != nil && len(wildcard.tls) > 0
+}
+
+// readSecretName returns the name of a Secret in the namespace of the Ingress, or
+// "" if raw names none.
+func (in *ingress) readSecretName(field, raw string) string {
+	if raw == "" {
+		return ""
+	}
+	field += ".secretName"
+	if len(validation.IsDNS1123Subdomain(raw)) > 0 {
+		in.judge(Refused, SecretNameInvalid, field, "secretName %q is not the name of a Secret in namespace %s. Secrets of other namespaces cannot be used: copy the Secret here and write its name alone.", raw, in.name.Namespace)
+		return ""
+	}
+	name := types.NamespacedName{Namespace: in.name.Namespace, Name: raw}
+	in.secrets[name] = append(in.secrets[name], in.at(field))
+	return raw
+}
+
+// readAnnotations comes last: what a protecting annotation closes depends on the
+// paths.
+func (in *ingress) readAnnotations(annotations map[string]string) {
+	var problems []annotation.Problem
+	in.settings, problems = annotation.Parse(annotations)
+	for _, p := range problems {
+		field := "metadata.annotations[" + p.Key + "]"
+		switch {
+		case p.Annotation == nil:
+			in.judge(Warning, AnnotationUnknown, field, "Cardea knows no annotation %s; it has no effect. Correct its name or remove it.", p.Key)
+		case p.Annotation.Effect == annotation.Shapes:
+			in.judge(Warning, AnnotationInvalid, field, "%s: %v. The default %s applies.", p.Key, p.Err, p.Annotation.Default)
+		case !in.closable():
+			in.judge(Info, AnnotationInvalid, field, "%s: %v. The ACME challenge paths of this Ingress are served regardless.", p.Key, p.Err)
+		default:
+			in.closed = true
+			in.judge(Refused, AnnotationInvalid, field, "%s: %v. It protects, so the paths of this Ingress answer 503 until it is corrected or removed.", p.Key, p.Err)
+		}
+	}
+}
+
+// closable reports whether a protecting annotation has anything to protect: ACME
+// challenge paths are exempt, and all that the solver Ingress of an ACME client
+// has.
+func (in *ingress) closable() bool {
+	for _, c := range in.claims {
+		if c.fallback != nil {
+			return true
+		}
+		for _, p := range c.paths {
+			if !p.challenge {
+				return true
+			}
+		}
+	}
+	return len(in.claims) == 0
+}
+
+// hostName returns the normal form of a host in an Ingress: a DNS name, a
+// wildcard of one label, or "" for every host.
+func hostName(raw string) (string, error) {
+	if raw == "" {
+		return "", nil
+	}
+	if _, err := netip.ParseAddr(raw); err == nil {
+		return "", errors.New("want a DNS name, found an IP address")
+	}
+	if strings.Contains(raw, ":") {
+		return "", errors.New("want a DNS name without a port")
+	}
+	host := string(snapshot.NormalizeHost(nil, []byte(raw)))
+	problems := validation.IsDNS1123Subdomain(host)
+	if strings.HasPrefix(host, "*") {
+		problems = validation.IsWildcardDNS1123Subdomain(host)
+	}
+	if len(problems) > 0 {
+		return "", errors.New(`want a DNS name such as "shop.example.com" or a wildcard such as "*.example.com"`)
+	}
+	return host, nil
+}
+
+func readPath(from *networkingv1.HTTPIngressPath) (path, error) {
+	p := path{path: from.Path, backend: &from.Backend}
+	if from.PathType == nil {
+		return path{}, errors.New("pathType is missing, want Exact, Prefix or ImplementationSpecific")
+	}
+	switch *from.PathType {
+	case networkingv1.PathTypeExact:
+		p.kind = snapshot.Exact
+	case networkingv1.PathTypePrefix:
+		p.kind = snapshot.Prefix
+	case networkingv1.PathTypeImplementationSpecific:
+		// Ours is Prefix. The API lets this type alone leave the path out.
+		p.kind = snapshot.Prefix
+		if p.path == "" {
+			p.path = "/"
+		}
+	default:
+		return path{}, fmt.Errorf("pathType is %q, want Exact, Prefix or ImplementationSpecific", *from.PathType)
+	}
+	normal, err := snapshot.NormalizePath(nil, []byte(p.path))
+	if err != nil {
+		return path{}, err
+	}
+	p.path = string(normal)
+	p.challenge = isChallenge(p.path)
+	if p.kind == snapshot.Prefix {
+		p.path = trimSlash(p.path)
+	}
+	return p, nil
+}
+
+// trimSlash takes off the trailing slash that makes no difference to a Prefix, so
+// that the same prefix is the same text.
+func trimSlash(p string) string {
+	if trimmed := strings.TrimSuffix(p, "/"); trimmed != "" && !strings.HasSuffix(trimmed, "/") {
+		return trimmed
+	}
+	return p
+}
+
+// isChallenge reports whether p is where RFC 8555 §8.3 wants the answer to one
+// HTTP-01 challenge: "/.well-known/acme-challenge/" and a token of the base64url
+// alphabet.
+func isChallenge(p string) bool {
+	token, ok := strings.CutPrefix(p, "/.well-known/acme-challenge/")
+	return ok && token != "" && strings.Trim(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+}

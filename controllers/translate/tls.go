@@ -1,0 +1,204 @@
+package translate
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// tls says how the host is served over TLS; nil if no claim declares it. The
+// oldest claim that does decides alone: a host never mixes the certificates of
+// two Ingresses.
+func (b *hostBuild) tls(claims []*claim) *snapshot.TLS {
+	var winner *claim
+	var losers []*claim
+	for _, c := range claims {
+		switch {
+		case len(c.tls) == 0:
+		case winner == nil:
+			winner = c
+		case !sameSecrets(winner, c):
+			losers = append(losers, c)
+		}
+	}
+	if winner == nil {
+		return nil
+	}
+	b.judgeTLSConflict(winner, losers)
+	return &snapshot.TLS{
+		Origin:       winner.at(winner.tls[0].field),
+		Certificates: b.certificates(winner),
+	}
+}
+
+// sameSecrets reports whether a and b name the same Secrets for the host, as the
+// Ingresses of an application that is split in two usually do.
+func sameSecrets(a, b *claim) bool {
+	return a.ingress.name.Namespace == b.ingress.name.Namespace &&
+		slices.EqualFunc(a.tls, b.tls, func(x, y declaration) bool { return x.secret == y.secret })
+}
+
+func (b *hostBuild) judgeTLSConflict(winner *claim, losers []*claim) {
+	won := winner.at(winner.tls[0].field)
+	for _, l := range losers {
+		b.judge(Verdict{Level: Refused, Reason: CertificateConflictLost, Origin: l.at(l.tls[0].field), Other: won},
+			"The certificate of %s is decided by Ingress %s, which is older, so %s is not used for it. Name the same Secret in both, or declare the host in one.",
+			b.hostText(), winner.ingress.name, secretsText(l))
+	}
+	if len(losers) > 0 {
+		l := losers[0]
+		b.judge(Verdict{Level: Info, Reason: CertificateConflictWon, Origin: won, Other: l.at(l.tls[0].field)},
+			"Ingress %s%s also declares %s, with %s; this one is older and decides its certificate.",
+			l.ingress.name, andOthers(len(losers)-1), b.hostText(), secretsText(l))
+	}
+}
+
+func secretsText(c *claim) string {
+	var names []string
+	for _, d := range c.tls {
+		if d.secret != "" {
+			names = append(names, "Secret "+c.ingress.name.Namespace+"/"+d.secret)
+		}
+	}
+	if len(names) == 0 {
+		return "no Secret"
+	}
+	return strings.Join(names, ", ")
+}
+
+// certificates returns what the declarations of c have to serve: the first of
+// each key type.
+func (b *hostBuild) certificates(c *claim) []*snapshot.Certificate {
+	var served []*snapshot.Certificate
+	var seen []string
+	for _, d := range c.tls {
+		if d.secret == "" || slices.Contains(seen, d.secret) {
+			continue
+		}
+		seen = append(seen, d.secret)
+		name := types.NamespacedName{Namespace: c.ingress.name.Namespace, Name: d.secret}
+		b.out.secrets[name] = struct{}{}
+		secret, ok := b.secrets[name]
+		if !ok {
+			secret = Secret{Reason: SecretNotFound, Problem: "it does not exist"}
+		}
+		secret.Origin.Kind, secret.Origin.Namespace, secret.Origin.Name = "Secret", name.Namespace, name.Name
+		at := c.at(d.field)
+		b.judgeSecret(at, &secret)
+		cert := secret.Certificate
+		if cert == nil {
+			continue
+		}
+		b.judgeCertificate(at, &secret)
+		if i := slices.IndexFunc(served, func(s *snapshot.Certificate) bool { return s.KeyType() == cert.KeyType() }); i >= 0 {
+			b.judge(Verdict{Level: Warning, Reason: CertificateKeyTypeRepeated, Origin: at, Other: secret.Origin},
+				"The certificate in Secret %s has a key of type %s, and so has the one in Secret %s/%s, which is served for %s. Remove one of them; several are for different key types.",
+				name, cert.KeyType(), served[i].Origin.Namespace, served[i].Origin.Name, b.hostText())
+			continue
+		}
+		served = append(served, cert)
+	}
+	return served
+}
+
+// judgeSecret tells the owner of the Ingress and, if there is a Secret, its own
+// owner why its content is not what is served.
+func (b *hostBuild) judgeSecret(at snapshot.Origin, s *Secret) {
+	if s.Reason == "" {
+		b.judgePending(at, s)
+		return
+	}
+	v := Verdict{Level: Refused, Reason: s.Reason, Origin: at, Other: s.Origin}
+	instead := "No certificate is served from it."
+	if s.Certificate != nil {
+		v.Level = Warning
+		instead = "The last good certificate is served instead, valid until " + date(s.Certificate.Leaf().NotAfter) + "."
+	}
+	if s.Reason == CertificateNotYetValid && s.Certificate != nil && b.now.Before(s.Certificate.Leaf().NotAfter) {
+		v.Level = Info
+	}
+	advice := secretAdvice[s.Reason]
+	name := s.Origin.Namespace + "/" + s.Origin.Name
+	b.judge(v, "Secret %s: %s. %s%s", name, s.Problem, instead, advice)
+	if s.Reason != SecretNotFound {
+		v.Origin, v.Other = s.Origin, snapshot.Origin{}
+		b.judge(v, "%s. %s%s", sentence(s.Problem), instead, advice)
+	}
+}
+
+// judgePending tells that a newer content waits while the older one is as it
+// should be.
+func (b *hostBuild) judgePending(at snapshot.Origin, s *Secret) {
+	if s.Pending.IsZero() {
+		return
+	}
+	v := Verdict{Level: Info, Reason: CertificateNotYetValid, Origin: at, Other: s.Origin}
+	b.judge(v, "Secret %s/%s: its new certificate is valid from %s and is served from then on.", s.Origin.Namespace, s.Origin.Name, date(s.Pending))
+}
+
+// secretAdvice says what to do; a message ends with it.
+var secretAdvice = map[Reason]string{
+	SecretNotFound:         " Create the Secret, or correct its name.",
+	SecretWrongType:        " Create it anew with type kubernetes.io/tls.",
+	SecretInvalid:          " Put a PEM chain, leaf first, into tls.crt and its private key into tls.key.",
+	SecretUnreadable:       " Let the controller's ServiceAccount get this Secret.",
+	CertificateNotYetValid: " It is served once it is valid.",
+}
+
+// judgeCertificate looks at a certificate that is served.
+func (b *hostBuild) judgeCertificate(at snapshot.Origin, s *Secret) {
+	leaf := s.Certificate.Leaf()
+	name := s.Origin.Namespace + "/" + s.Origin.Name
+	if !covers(s.Certificate, b.name) {
+		b.judge(Verdict{Level: Warning, Reason: CertificateNameMismatch, Origin: at, Other: s.Origin},
+			"The certificate in Secret %s covers %s and not %s, for which it is served; clients will reject it. Issue one that covers the host.",
+			name, namesText(leaf.DNSNames), b.hostText())
+	}
+	if b.now.After(leaf.NotAfter) {
+		v := Verdict{Level: Warning, Reason: CertificateExpired, Origin: at, Other: s.Origin}
+		b.judge(v, "The certificate in Secret %s expired on %s and is still served; clients will reject it. Renew it.", name, date(leaf.NotAfter))
+		v.Origin, v.Other = s.Origin, snapshot.Origin{}
+		b.judge(v, "The certificate expired on %s and is still served; clients will reject it. Renew it.", date(leaf.NotAfter))
+		return
+	}
+	// It is expired from the first instant after notAfter.
+	if expiry := leaf.NotAfter.Add(time.Nanosecond); b.out.next.IsZero() || expiry.Before(b.out.next) {
+		b.out.next = expiry
+	}
+}
+
+// covers reports whether clients accept c for host. A wildcard host needs the
+// same wildcard.
+func covers(c *snapshot.Certificate, host string) bool {
+	leaf := c.Leaf()
+	if strings.HasPrefix(host, "*.") {
+		return slices.ContainsFunc(leaf.DNSNames, func(name string) bool { return strings.EqualFold(name, host) })
+	}
+	return leaf.VerifyHostname(host) == nil
+}
+
+func namesText(names []string) string {
+	const most = 5
+	switch n := len(names); {
+	case n == 0:
+		return "no DNS name"
+	case n > most:
+		return strings.Join(names[:most], ", ") + andOthers(n-most)
+	default:
+		return strings.Join(names, ", ")
+	}
+}
+
+func date(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// sentence begins s with a capital, unless it begins with the name of a key.
+func sentence(s string) string {
+	if strings.HasPrefix(s, "tls.") || s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
