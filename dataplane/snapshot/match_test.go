@@ -188,9 +188,6 @@ func TestMatchAllSmallTables(t *testing.T) {
 		}
 	}
 	for set := range 1 << len(routes) {
-		if testing.Short() && set%7 != 0 {
-			continue
-		}
 		var chosen []string
 		for i, r := range routes {
 			if set&(1<<i) != 0 {

@@ -1,16 +1,16 @@
 // A table is a hash map that is never written after it was built: a new version
 // shares with the one before it everything that is equal. Keys fall by hash into
-// shards of a handful of slots; an edit copies the array of shards (one pointer
-// and two lengths a shard) and the shards that it touches, so that one change of
-// a table of 100,000 entries copies some hundred KiB without looking at them and
-// allocates two objects. The array doubles and halves with the number of
-// entries; only then every entry is moved, which is constant over many edits.
+// shards of a handful of slots, and 64 shards make a chunk; an edit copies the
+// array of chunks (a pointer for some 256 entries) and the chunks and shards that
+// it touches. One change of a table of 100,000 entries copies 5 KiB and allocates
+// three objects. The array doubles and halves with the number of entries; only
+// then every entry is moved, which is constant when spread over many edits.
 
 package snapshot
 
 import (
 	"hash/maphash"
-	"math/bits"
+	"slices"
 )
 
 // hashSeed is one for all tables, so that versions of a table share shards.
@@ -18,11 +18,14 @@ var hashSeed = maphash.MakeSeed()
 
 // table maps strings to values. The zero value is empty. It is immutable.
 type table[V any] struct {
-	// shards has a length that is a power of two, or is empty. The low bits of
-	// the hash choose the shard.
-	shards [][]slot[V]
+	// chunks has a length that is a power of two, or is empty.
+	chunks []*chunk[V]
 	len    int
 }
+
+type chunk[V any] [chunkLen]shard[V]
+
+type shard[V any] []slot[V]
 
 type slot[V any] struct {
 	hash  uint64
@@ -30,9 +33,19 @@ type slot[V any] struct {
 	value V
 }
 
-// shardLoad is how many entries a shard holds when the array is made: few enough
-// to compare one after the other, many enough that the array stays small.
-const shardLoad = 4
+const (
+	// chunkLen is the number of shards in a chunk: the bits of a word in edit.
+	chunkLen = 64
+	// shardLoad is how many entries a shard holds on average when the array is
+	// made: few enough to compare one after the other.
+	shardLoad = 4
+)
+
+// shard returns the shard for a hash: its low bits choose the place in the chunk,
+// the next ones the chunk.
+func (t *table[V]) shard(hash uint64) *shard[V] {
+	return &t.chunks[hash/chunkLen&uint64(len(t.chunks)-1)][hash%chunkLen]
+}
 
 // find returns the value of key, or the zero value.
 func (t *table[V]) find(key []byte) (v V, ok bool) {
@@ -40,7 +53,7 @@ func (t *table[V]) find(key []byte) (v V, ok bool) {
 		return v, false
 	}
 	hash := maphash.Bytes(hashSeed, key)
-	shard := t.shards[hash&uint64(len(t.shards)-1)]
+	shard := *t.shard(hash)
 	for i := range shard {
 		if s := &shard[i]; s.hash == hash && s.key == string(key) {
 			return s.value, true
@@ -55,7 +68,7 @@ func (t *table[V]) findString(key string) (v V, ok bool) {
 		return v, false
 	}
 	hash := maphash.String(hashSeed, key)
-	shard := t.shards[hash&uint64(len(t.shards)-1)]
+	shard := *t.shard(hash)
 	for i := range shard {
 		if s := &shard[i]; s.hash == hash && s.key == key {
 			return s.value, true
@@ -67,9 +80,10 @@ func (t *table[V]) findString(key string) (v V, ok bool) {
 // An edit is a new version of a table in the making. It belongs to one goroutine.
 type edit[V any] struct {
 	t table[V]
-	// owned has a bit for each shard that is a copy already.
+	// owned has a word for each chunk and in it a bit for each shard that is a
+	// copy of this edit already; a chunk is one if any of its shards is. It is nil
+	// as long as nothing was changed.
 	owned []uint64
-	begun bool
 }
 
 // edit begins a new version of t; it costs nothing until the first change.
@@ -98,23 +112,14 @@ func (e *edit[V]) delete(key string) {
 	if _, ok := e.t.findString(key); !ok {
 		return
 	}
-	hash := maphash.String(hashSeed, key)
-	shard := e.own(hash)
-	for i := range *shard {
-		if s := &(*shard)[i]; s.hash == hash && s.key == key {
-			last := len(*shard) - 1
-			(*shard)[i] = (*shard)[last]
-			(*shard)[last] = slot[V]{}
-			*shard = (*shard)[:last]
-			e.t.len--
-			return
-		}
-	}
+	shard := e.own(maphash.String(hashSeed, key))
+	*shard = slices.DeleteFunc(*shard, func(s slot[V]) bool { return s.key == key })
+	e.t.len--
 }
 
 // done returns the new version. The edit must not be used after it.
 func (e *edit[V]) done() table[V] {
-	if e.t.len*8 < len(e.t.shards)*shardLoad {
+	if len(e.t.chunks) > 1 && e.t.len*8 < len(e.t.chunks)*chunkLen*shardLoad {
 		e.resize(e.t.len)
 	}
 	return e.t
@@ -122,43 +127,48 @@ func (e *edit[V]) done() table[V] {
 
 // reserve makes room for n entries.
 func (e *edit[V]) reserve(n int) {
-	if n > 2*shardLoad*len(e.t.shards) {
+	if n > 2*shardLoad*chunkLen*len(e.t.chunks) {
 		e.resize(n)
 	}
 }
 
-// resize moves every entry to an array of shards that suits n entries.
+// resize moves every entry to an array of chunks that suits n entries.
 func (e *edit[V]) resize(n int) {
 	count := 1
-	if n > shardLoad {
-		count = 1 << bits.Len(uint((n-1)/shardLoad))
+	for count*chunkLen*shardLoad < n {
+		count *= 2
 	}
-	old := e.t.shards
-	e.t.shards = make([][]slot[V], count)
-	for _, shard := range old {
-		for _, s := range shard {
-			to := &e.t.shards[s.hash&uint64(count-1)]
-			*to = append(*to, s)
-		}
-	}
-	e.begun = true
-	e.owned = make([]uint64, (count+63)/64)
-	for i := range e.owned {
+	old := e.t.chunks
+	e.t.chunks = make([]*chunk[V], count)
+	e.owned = make([]uint64, count)
+	for i := range e.t.chunks {
+		e.t.chunks[i] = new(chunk[V])
 		e.owned[i] = ^uint64(0)
+	}
+	for _, c := range old {
+		for _, shard := range c {
+			for _, s := range shard {
+				to := e.t.shard(s.hash)
+				*to = append(*to, s)
+			}
+		}
 	}
 }
 
-// own returns the shard of hash, copied if this edit has not yet copied it.
-func (e *edit[V]) own(hash uint64) *[]slot[V] {
-	if !e.begun {
-		e.begun = true
-		e.t.shards = append([][]slot[V](nil), e.t.shards...)
-		e.owned = make([]uint64, (len(e.t.shards)+63)/64)
+// own returns the shard for a hash, copied if this edit has not yet done so.
+func (e *edit[V]) own(hash uint64) *shard[V] {
+	if e.owned == nil {
+		e.owned = make([]uint64, len(e.t.chunks))
+		e.t.chunks = slices.Clone(e.t.chunks)
 	}
-	i := hash & uint64(len(e.t.shards)-1)
-	shard := &e.t.shards[i]
-	if e.owned[i/64]&(1<<(i%64)) == 0 {
-		e.owned[i/64] |= 1 << (i % 64)
+	i, bit := hash/chunkLen&uint64(len(e.t.chunks)-1), uint64(1)<<(hash%chunkLen)
+	if e.owned[i] == 0 {
+		copied := *e.t.chunks[i]
+		e.t.chunks[i] = &copied
+	}
+	shard := e.t.shard(hash)
+	if e.owned[i]&bit == 0 {
+		e.owned[i] |= bit
 		*shard = append(make([]slot[V], 0, len(*shard)+1), *shard...)
 	}
 	return shard
