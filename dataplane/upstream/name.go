@@ -43,12 +43,6 @@ func newName(host string, port uint16) *name {
 	return &name{host: host, port: port, first: make(chan struct{})}
 }
 
-// sameName reports whether p resolves what spec says.
-func (p *Pool) sameName(spec *snapshot.Pool) bool {
-	old := p.spec.Load()
-	return old.ExternalName == spec.ExternalName && old.ExternalPort == spec.ExternalPort
-}
-
 // resolve keeps the endpoints of p in step with its name until ctx ends. A
 // failure keeps the last answer.
 func (p *Pool) resolve(ctx context.Context) {

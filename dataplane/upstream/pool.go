@@ -25,6 +25,9 @@ type Pool struct {
 	// name is set for a pool with an ExternalName.
 	name  *name
 	count counters
+	// kept is the last round of Retain that this pool was kept in; guarded by
+	// Set.mu.
+	kept uint64
 
 	// mu is held by who replaces list. A retired pool's list is final.
 	mu      sync.Mutex
@@ -40,6 +43,20 @@ func newPool(s *Set, spec *snapshot.Pool) *Pool {
 		p.name = newName(spec.ExternalName, spec.ExternalPort)
 	}
 	return p
+}
+
+// describedBy reports whether spec is this pool's, and takes it over if so. A pool
+// that is to resolve another name is another pool.
+func (p *Pool) describedBy(spec *snapshot.Pool) bool {
+	old := p.spec.Load()
+	if old == spec {
+		return true
+	}
+	if old.ExternalName != spec.ExternalName || old.ExternalPort != spec.ExternalPort {
+		return false
+	}
+	p.spec.Store(spec)
+	return true
 }
 
 // ID returns the pool's ID.

@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"context"
-	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -43,8 +42,6 @@ type Config struct {
 	MaxDials int
 	// Sink gets a Health outcome when a name begins or ceases to resolve.
 	Sink outcome.Sink
-	// Logger gets what is no outcome. Nil means none.
-	Logger *slog.Logger
 }
 
 // defaultConnectTimeout bounds a connect when the caller gives no bound.
@@ -57,7 +54,7 @@ func (c Config) withDefaults() Config {
 	if c.Resolve == nil {
 		c.Resolve = resolveDNS
 	}
-	if c.ResolveInterval == 0 {
+	if c.ResolveInterval <= 0 {
 		c.ResolveInterval = 30 * time.Second
 	}
 	if c.Own == nil {
@@ -66,17 +63,14 @@ func (c Config) withDefaults() Config {
 	if c.MaxIdlePerEndpoint == 0 {
 		c.MaxIdlePerEndpoint = 256
 	}
-	if c.MaxIdle == 0 {
+	if c.MaxIdle <= 0 {
 		c.MaxIdle = 8192
 	}
-	if c.IdleTimeout == 0 {
+	if c.IdleTimeout <= 0 {
 		c.IdleTimeout = 60 * time.Second
 	}
-	if c.MaxDials == 0 {
+	if c.MaxDials <= 0 {
 		c.MaxDials = 256
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
 }
@@ -85,10 +79,12 @@ func (c Config) withDefaults() Config {
 type Set struct {
 	cfg Config
 
-	// mu guards pools and closed.
+	// mu guards the fields below.
 	mu     sync.RWMutex
 	pools  map[string]*Pool
 	closed bool
+	// round counts the calls of Retain; see Pool.kept.
+	round uint64
 
 	// idle counts idle connections; epoch is the janitor's clock. See janitor.go.
 	idle  atomic.Int64
@@ -137,8 +133,7 @@ func (s *Set) add(pools []*snapshot.Pool) (replaced []*Pool) {
 	}
 	for _, spec := range pools {
 		old := s.pools[spec.ID]
-		if old != nil && old.sameName(spec) {
-			old.spec.Store(spec)
+		if old != nil && old.describedBy(spec) {
 			continue
 		}
 		if old != nil {
@@ -159,20 +154,29 @@ func (s *Set) add(pools []*snapshot.Pool) (replaced []*Pool) {
 // pool go on with the endpoints it had last; their connections are closed when
 // they are done. A pool that comes back later is a new one.
 func (s *Set) Retain(pools []*snapshot.Pool) {
-	keep := make(map[string]bool, len(pools))
-	for _, p := range pools {
-		keep[p.ID] = true
-	}
-	for _, p := range s.remove(func(id string) bool { return !keep[id] }) {
+	for _, p := range s.remove(pools) {
 		p.retire()
 	}
 }
 
-func (s *Set) remove(match func(id string) bool) (removed []*Pool) {
+// remove takes out and returns the pools that are not in keep. To find that there
+// are none, as after most publishes, takes one look at each and no memory.
+func (s *Set) remove(keep []*snapshot.Pool) (removed []*Pool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.round++
+	kept := 0
+	for _, spec := range keep {
+		if p := s.pools[spec.ID]; p != nil && p.kept != s.round {
+			p.kept = s.round
+			kept++
+		}
+	}
+	if kept == len(s.pools) {
+		return nil
+	}
 	for id, p := range s.pools {
-		if match(id) {
+		if p.kept != s.round {
 			delete(s.pools, id)
 			removed = append(removed, p)
 		}
@@ -210,9 +214,7 @@ func (s *Set) Close() {
 	if closed {
 		return
 	}
-	for _, p := range s.remove(func(string) bool { return true }) {
-		p.retire()
-	}
+	s.Retain(nil)
 	close(s.done)
 	s.goroutines.Wait()
 }

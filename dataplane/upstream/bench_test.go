@@ -1,0 +1,96 @@
+package upstream
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// newIdleSet returns a Set and a pool whose connections are real and carry nothing.
+func newIdleSet(t testing.TB, endpoints int) (*Set, *Pool) {
+	t.Helper()
+	s := newSet(t, func(c *Config) { c.Stream = func(net.Conn) Stream { return new(idleStream) } })
+	var l []netip.AddrPort
+	for range endpoints {
+		l = append(l, newServer(t, nil).addr)
+	}
+	return s, newPoolOf(t, s, l...)
+}
+
+func TestReuseAllocatesNothing(t *testing.T) {
+	_, p := newIdleSet(t, 2)
+	tried := []netip.AddrPort{p.Endpoints()[0].Addr}
+	ctx := t.Context()
+	once := func() {
+		e, err := p.Pick(ctx, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := p.Get(ctx, e, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Pick(ctx, tried); err != nil {
+			t.Fatal(err)
+		}
+		c.Done()
+	}
+	once()
+	once()
+	if got := testing.AllocsPerRun(200, once); got != 0 {
+		t.Errorf("Pick, Get, Done of a kept connection: %v allocations, want 0", got)
+	}
+}
+
+func BenchmarkPick(b *testing.B) {
+	p := newPoolOf(b, newSet(b, nil), addrs(10)...)
+	ctx := b.Context()
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := p.Pick(ctx, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkReuse is what a request costs here: pick, check out, probe, put back.
+func BenchmarkReuse(b *testing.B) {
+	bench := func(b *testing.B, p *Pool) {
+		ctx := context.Background()
+		b.ReportAllocs()
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				e, _ := p.Pick(ctx, nil)
+				c, err := p.Get(ctx, e, time.Minute)
+				if err != nil {
+					b.Fatal(err)
+				}
+				c.Done()
+			}
+		})
+	}
+	b.Run("endpoints=1", func(b *testing.B) {
+		_, p := newIdleSet(b, 1)
+		bench(b, p)
+	})
+	b.Run("endpoints=10", func(b *testing.B) {
+		_, p := newIdleSet(b, 10)
+		bench(b, p)
+	})
+	// Without the probe's system call: the pool alone.
+	b.Run("unprobed", func(b *testing.B) {
+		s := newSet(b, func(c *Config) {
+			c.Stream = func(net.Conn) Stream { return new(idleStream) }
+			c.Dial = func(context.Context, netip.AddrPort) (net.Conn, error) {
+				openConns.Add(1)
+				ours, _ := net.Pipe()
+				return &pipeConn{countedConn{Conn: ours}}, nil
+			}
+		})
+		bench(b, newPoolOf(b, s, addrs(1)...))
+	})
+}
