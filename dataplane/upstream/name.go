@@ -57,7 +57,9 @@ func (p *Pool) resolve(ctx context.Context) {
 			return
 		}
 		if err == nil {
-			p.replace(list)
+			if p.replace(list) {
+				cfg.Logger.DebugContext(ctx, "name resolved", "pool", p.ID(), "name", n.host, "endpoints", len(list))
+			}
 			n.err.Store(nil)
 		} else {
 			n.err.Store(&err)

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -147,21 +148,24 @@ func (p *Pool) Dial(ctx context.Context, e *Endpoint, connectTimeout time.Durati
 	return newConn(e, nc, time.Since(start)), nil
 }
 
-// replace puts list in force. An endpoint that stays keeps its state; the idle
-// connections of those that go are closed. An endpoint is the same if its address
-// and its target are: another Pod with the address of the last one is a new one.
-func (p *Pool) replace(list []snapshot.Endpoint) {
-	for _, e := range p.swap(list) {
+// replace puts list in force and reports whether that changes anything. An endpoint
+// that stays keeps its state; the idle connections of those that go are closed. An
+// endpoint is the same if its address and its target are: another Pod with the
+// address of the last one is a new endpoint.
+func (p *Pool) replace(list []snapshot.Endpoint) (changed bool) {
+	added, gone := p.swap(list)
+	for _, e := range gone {
 		e.retire()
 	}
+	return added+len(gone) > 0
 }
 
-// swap is replace up to the endpoints that go, which it returns.
-func (p *Pool) swap(list []snapshot.Endpoint) (gone []*Endpoint) {
+// swap is replace up to the endpoints that go.
+func (p *Pool) swap(list []snapshot.Endpoint) (added int, gone []*Endpoint) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.retired {
-		return nil
+		return 0, nil
 	}
 	before := make(map[netip.AddrPort]*Endpoint, len(*p.list.Load()))
 	for _, e := range *p.list.Load() {
@@ -174,18 +178,17 @@ func (p *Pool) swap(list []snapshot.Endpoint) (gone []*Endpoint) {
 			continue
 		}
 		seen[spec.Addr] = true
-		if e := before[spec.Addr]; e != nil && e.Endpoint == spec {
-			after = append(after, e)
+		e := before[spec.Addr]
+		if e != nil && e.Endpoint == spec {
 			delete(before, spec.Addr)
-			continue
+		} else {
+			e = newEndpoint(p, spec)
+			added++
 		}
-		after = append(after, newEndpoint(p, spec))
+		after = append(after, e)
 	}
 	p.list.Store(&after)
-	for _, e := range before {
-		gone = append(gone, e)
-	}
-	return gone
+	return added, slices.Collect(maps.Values(before))
 }
 
 // retire takes p out of force. Its list stays as it is, for those who hold p.

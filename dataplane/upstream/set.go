@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -42,6 +43,9 @@ type Config struct {
 	MaxDials int
 	// Sink gets a Health outcome when a name begins or ceases to resolve.
 	Sink outcome.Sink
+	// Logger is told, at level debug, when a name resolves to other addresses than
+	// before. Nil means no log.
+	Logger *slog.Logger
 }
 
 // defaultConnectTimeout bounds a connect when the caller gives no bound.
@@ -71,6 +75,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxDials <= 0 {
 		c.MaxDials = 256
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
 }
