@@ -128,8 +128,13 @@ func clientCertReason(err error) outcome.Reason {
 // followed it.
 func (h *handshake) unmet(err error) outcome.Reason {
 	text := err.Error()
-	if strings.Contains(text, "client didn't provide a certificate") {
+	switch {
+	case strings.Contains(text, "client didn't provide a certificate"):
 		return outcome.ClientCertMissing
+	case strings.Contains(text, "signature algorithms"):
+		// The suites are common, but the client cannot check the signature of a
+		// certificate of this key type.
+		return outcome.Cipher
 	}
 	switch h.sent {
 	case alertProtocolVersion, alertInappropriate:
@@ -146,8 +151,8 @@ func (h *handshake) unmet(err error) outcome.Reason {
 		switch {
 		case h.mismatch != "":
 			return h.mismatch
-		case strings.Contains(text, "no cipher suite"), strings.Contains(text, "signature algorithms"):
-			// The suites are common, but not with the key type of the certificate.
+		case strings.Contains(text, "no cipher suite"):
+			// There are common suites, but none for the certificate's key type.
 			return outcome.Cipher
 		case strings.Contains(text, "key exchanges"):
 			return outcome.Curve

@@ -91,42 +91,21 @@ func (cs *configs) make(cert *snapshot.Certificate) *tls.Config {
 }
 
 // binding is what a session ticket is good for: one server name and one
-// certificate. RFC 8446 §4.6.1: "Any ticket MUST only be resumed with a cipher
-// suite that has the same KDF hash algorithm"; RFC 6066 §3 asks a server not to
-// resume a session when the server name differs, which crypto/tls leaves to us.
+// certificate. RFC 6066 §3: "A server that implements this extension MUST NOT
+// accept the request to resume the session if the server_name extension contains
+// a different name." crypto/tls leaves that to us.
 func binding(serverName, digest string) []byte {
 	return []byte("cardea\x00" + strings.ToLower(serverName) + "\x00" + digest)
 }
 
-// choose returns the certificate for a client: the first that its signature
-// algorithms and suites allow, and among those ECDSA, which costs a tenth of RSA.
-// If none fits it is the first, and the handshake fails for want of a common
-// suite. t has at least one certificate.
+// choose returns the certificate for a client, nil if the host has none.
+//
+// [tls.ClientHelloInfo.SupportsCertificate] refuses a certificate that does not
+// cover the server name. The Ingress names the certificate, though, and whether
+// to accept it is the client's decision: the name is hidden from the choice.
 func choose(hello *tls.ClientHelloInfo, t *snapshot.TLS) *snapshot.Certificate {
-	certs := t.Certificates
-	if len(certs) == 1 {
-		return certs[0]
-	}
-	// SupportsCertificate refuses a certificate that does not cover the server
-	// name. The Ingress names the certificate, though, and whether to accept it
-	// is the client's decision.
 	name := hello.ServerName
 	hello.ServerName = ""
 	defer func() { hello.ServerName = name }()
-	var best *snapshot.Certificate
-	for _, c := range certs {
-		if hello.SupportsCertificate(c.TLS) != nil {
-			continue
-		}
-		if c.KeyType() == "ECDSA" {
-			return c
-		}
-		if best == nil {
-			best = c
-		}
-	}
-	if best == nil {
-		return certs[0]
-	}
-	return best
+	return t.Choose(hello)
 }

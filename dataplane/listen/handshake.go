@@ -103,9 +103,6 @@ func (l *Listener) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		return nil, h.refuse(refuseNotReady)
 	}
 	host := snap.ServerName(h.SNI)
-	if host != nil && host.TLS == nil {
-		host = nil
-	}
 	if host != nil {
 		h.Host, h.Ingress = host.Name, host.TLS.Origin
 	}
@@ -143,9 +140,10 @@ func (h *handshake) offered(hello *tls.ClientHelloInfo) {
 // Ingress names, else the default one where the table says so, never one of
 // another owner.
 func (h *handshake) certificate(hello *tls.ClientHelloInfo, spec *snapshot.Spec, host *snapshot.Host) *refusal {
-	if host != nil && len(host.TLS.Certificates) > 0 {
-		h.Certificate = choose(hello, host.TLS)
-		return nil
+	if host != nil {
+		if h.Certificate = choose(hello, host.TLS); h.Certificate != nil {
+			return nil
+		}
 	}
 	if spec.UnknownSNI == snapshot.UnknownSNIDefaultCert && spec.DefaultCertificate != nil {
 		h.Certificate, h.DefaultCertificate = spec.DefaultCertificate, true
