@@ -1,0 +1,180 @@
+package translate_test
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/cardea-dev/cardea/controllers/translate"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+var update = flag.Bool("update", false, "write the golden files of testdata")
+
+// TestGolden holds each testdata/*.txtar to what it says: in.yaml becomes spec and
+// verdicts, and, where the file has them, endpoints and references. The comment at
+// the top says the rule; lines in it that begin with "option" set options.
+func TestGolden(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("testdata/*.txtar: %d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			opts, now := options(t, archive.Comment)
+			objects := parseObjects(t, find(archive, "in.yaml").Data)
+			before := clone(objects)
+			r := objects.Translate(opts, now)
+			if diff := cmp.Diff(before, objects, compareCertificates); diff != "" {
+				t.Errorf("Translate wrote to its input (-before +after):\n%s", diff)
+			}
+			if _, err := snapshot.Compile(nil, r.Spec, func(*snapshot.Route) any { return nil }); err != nil {
+				t.Errorf("Compile(spec) = %v", err)
+			}
+			for name, text := range map[string]string{
+				"spec":       r.Spec.Text(),
+				"verdicts":   verdictsText(r.Verdicts),
+				"endpoints":  endpointsText(r.Endpoints),
+				"references": referencesText(r),
+			} {
+				want := find(archive, name)
+				if want == nil {
+					continue
+				}
+				if *update {
+					want.Data = []byte(text)
+				}
+				if diff := cmp.Diff(string(want.Data), text); diff != "" {
+					t.Errorf("%s: %s (-want +got):\n%s", file, name, diff)
+				}
+			}
+			if *update {
+				if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// find returns a file of the archive. The two that every archive has are added
+// where they are missing, for -update to fill.
+func find(a *txtar.Archive, name string) *txtar.File {
+	for i := range a.Files {
+		if a.Files[i].Name == name {
+			return &a.Files[i]
+		}
+	}
+	if name != "spec" && name != "verdicts" {
+		return nil
+	}
+	a.Files = append(a.Files, txtar.File{Name: name})
+	return &a.Files[len(a.Files)-1]
+}
+
+// options reads lines such as "option now 2026-06-01" of the comment.
+func options(t *testing.T, comment []byte) (translate.Options, time.Time) {
+	t.Helper()
+	opts, now := translate.Options{}, day("2026-06-01")
+	for line := range strings.Lines(string(comment)) {
+		words := strings.Fields(line)
+		if len(words) == 0 || words[0] != "option" {
+			continue
+		}
+		switch words[1] {
+		case "now":
+			now = day(words[2])
+		case "shared":
+			opts.HostOwnership = translate.Shared
+		case "without-class":
+			opts.WithoutClass = true
+		default:
+			t.Fatalf("unknown option %q", words[1])
+		}
+	}
+	return opts, now
+}
+
+func verdictsText(verdicts []translate.Verdict) string {
+	var b strings.Builder
+	for _, v := range verdicts {
+		fmt.Fprintf(&b, "%s %s  %s\n", v.Level, v.Reason, v.Origin)
+		if !v.Other.IsZero() {
+			fmt.Fprintf(&b, "\tother: %s\n", v.Other)
+		}
+		fmt.Fprintf(&b, "\t%s\n", v.Message)
+	}
+	return b.String()
+}
+
+func endpointsText(endpoints map[string][]snapshot.Endpoint) string {
+	var b strings.Builder
+	for _, id := range slices.Sorted(maps.Keys(endpoints)) {
+		fmt.Fprintf(&b, "pool %s\n", id)
+		for _, e := range endpoints[id] {
+			fmt.Fprintf(&b, "\t%s\n", strings.TrimSpace(e.Addr.String()+"  "+e.Target))
+		}
+	}
+	return b.String()
+}
+
+func referencesText(r translate.Result) string {
+	var b strings.Builder
+	for _, name := range r.Ingresses {
+		fmt.Fprintf(&b, "Ingress %s\n", name)
+	}
+	for _, refs := range []struct {
+		kind string
+		refs map[types.NamespacedName][]snapshot.Origin
+	}{{"Secret", r.Secrets}, {"Service", r.Services}} {
+		var lines []string
+		for name, origins := range refs.refs {
+			for _, o := range origins {
+				lines = append(lines, fmt.Sprintf("%s %s  named by %s\n", refs.kind, name, o))
+			}
+		}
+		slices.Sort(lines)
+		b.WriteString(strings.Join(lines, ""))
+	}
+	if !r.Next.IsZero() {
+		fmt.Fprintf(&b, "next %s\n", r.Next.Format(time.RFC3339))
+	}
+	return b.String()
+}
+
+// clone copies objects deeply.
+func clone(o translate.Objects) translate.Objects {
+	out := translate.Objects{Secrets: maps.Clone(o.Secrets)}
+	for _, v := range o.Ingresses {
+		out.Ingresses = append(out.Ingresses, v.DeepCopy())
+	}
+	for _, v := range o.Classes {
+		out.Classes = append(out.Classes, v.DeepCopy())
+	}
+	for _, v := range o.Services {
+		out.Services = append(out.Services, v.DeepCopy())
+	}
+	for _, v := range o.Slices {
+		out.Slices = append(out.Slices, v.DeepCopy())
+	}
+	return out
+}
+
+// compareCertificates compares certificates by identity: they are immutable.
+var compareCertificates = cmp.Options{
+	cmp.Comparer(func(a, b *snapshot.Certificate) bool { return a == b }),
+}

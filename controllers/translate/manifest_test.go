@@ -1,0 +1,159 @@
+package translate_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
+
+	"github.com/cardea-dev/cardea/controllers/translate"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// parseObjects reads documents of YAML. Those of kind Secret are [testSecret]s:
+// the certificate is made here, so that no private key is in a golden file.
+func parseObjects(t testing.TB, text []byte) translate.Objects {
+	t.Helper()
+	o := translate.Objects{Secrets: map[types.NamespacedName]translate.Secret{}}
+	for doc := range bytes.SplitSeq(text, []byte("\n---\n")) {
+		var meta metav1.TypeMeta
+		if err := yaml.Unmarshal(doc, &meta); err != nil {
+			t.Fatalf("in.yaml: %v\n%s", err, doc)
+		}
+		switch meta.Kind {
+		case "Ingress":
+			o.Ingresses = append(o.Ingresses, decode[networkingv1.Ingress](t, doc))
+		case "IngressClass":
+			o.Classes = append(o.Classes, decode[networkingv1.IngressClass](t, doc))
+		case "Service":
+			o.Services = append(o.Services, decode[corev1.Service](t, doc))
+		case "EndpointSlice":
+			o.Slices = append(o.Slices, decode[discoveryv1.EndpointSlice](t, doc))
+		case "Secret":
+			s := decode[testSecret](t, doc)
+			o.Secrets[types.NamespacedName{Namespace: s.Metadata.Namespace, Name: s.Metadata.Name}] = s.secret(t)
+		default:
+			t.Fatalf("in.yaml: kind is %q", meta.Kind)
+		}
+	}
+	return o
+}
+
+func decode[T any](t testing.TB, doc []byte) *T {
+	t.Helper()
+	v := new(T)
+	if err := yaml.UnmarshalStrict(doc, v); err != nil {
+		t.Fatalf("in.yaml: %v\n%s", err, doc)
+	}
+	return v
+}
+
+// A testSecret is the state of a Secret in a golden file.
+type testSecret struct {
+	Kind     string            `json:"kind"`
+	Metadata metav1.ObjectMeta `json:"metadata"`
+	// Certificate is what is served of it.
+	Certificate *testCertificate `json:"certificate"`
+	Reason      translate.Reason `json:"reason"`
+	Problem     string           `json:"problem"`
+	LastGood    bool             `json:"lastGood"`
+	Pending     metav1.Time      `json:"pending"`
+}
+
+type testCertificate struct {
+	Hosts    []string    `json:"hosts"`
+	Key      string      `json:"key"`      // ed25519 or ecdsa
+	NotAfter metav1.Time `json:"notAfter"` // default 2027-01-01
+}
+
+func (s *testSecret) secret(t testing.TB) translate.Secret {
+	t.Helper()
+	out := translate.Secret{
+		Origin: snapshot.Origin{
+			Kind: "Secret", Namespace: s.Metadata.Namespace, Name: s.Metadata.Name, UID: string(s.Metadata.UID),
+		},
+		Reason: s.Reason, Problem: s.Problem, LastGood: s.LastGood, Pending: s.Pending.Time,
+	}
+	if s.Certificate != nil {
+		out.Certificate = s.Certificate.issue(t, out.Origin)
+	}
+	return out
+}
+
+// issue makes the certificate with an authority that is the same in every run.
+// Ed25519 signatures are deterministic, so the certificate is as well.
+func (c *testCertificate) issue(t testing.TB, origin snapshot.Origin) *snapshot.Certificate {
+	t.Helper()
+	authorityKey := ed25519.NewKeyFromSeed(seed("authority"))
+	authority := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Cardea test authority"},
+		NotBefore: day("2026-01-01"), NotAfter: day("2036-01-01"),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	name := fmt.Sprintf("%s/%s %s %s", origin.Namespace, origin.Name, c.Key, strings.Join(c.Hosts, " "))
+	var key crypto.Signer = ed25519.NewKeyFromSeed(seed(name))
+	if c.Key == "ecdsa" {
+		var err error
+		if key, err = ecdsa.ParseRawPrivateKey(elliptic.P256(), seed(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, DNSNames: c.Hosts,
+		NotBefore: day("2026-01-01"), NotAfter: c.NotAfter.Time,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	if c.NotAfter.IsZero() {
+		leaf.NotAfter = day("2027-01-01")
+	}
+	var chain []byte
+	for _, issued := range []struct {
+		template *x509.Certificate
+		public   crypto.PublicKey
+	}{{leaf, key.Public()}, {authority, authorityKey.Public()}} {
+		der, err := x509.CreateCertificate(nil, issued.template, authority, issued.public, authorityKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := snapshot.ParseCertificate(origin, chain, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
+}
+
+func seed(name string) []byte {
+	sum := sha256.Sum256([]byte(name))
+	return sum[:]
+}
+
+func day(s string) time.Time {
+	t, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
