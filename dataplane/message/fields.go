@@ -71,6 +71,12 @@ func (f *Fields) SetBytes(id ID, value []byte) {
 	f.set(id, f.copyBytes(value))
 }
 
+// AddCopy adds a line of which both parts are copied. id must be the ID of name.
+func (f *Fields) AddCopy(id ID, name, value []byte) {
+	n := f.copyBytes(name)
+	f.Append(id, n, f.copyBytes(value))
+}
+
 func (f *Fields) set(id ID, value []byte) {
 	for i := range f.list {
 		if f.list[i].ID == id {
