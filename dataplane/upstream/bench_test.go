@@ -2,7 +2,10 @@ package upstream
 
 import (
 	"context"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"testing"
 	"time"
@@ -92,5 +95,49 @@ func BenchmarkReuse(b *testing.B) {
 			}
 		})
 		bench(b, newPoolOf(b, s, addrs(1)...))
+	})
+}
+
+// BenchmarkExchange compares whole exchanges over a kept connection with those of
+// net/http, whose pool cannot be called by itself. The server is net/http's both
+// times.
+func BenchmarkExchange(b *testing.B) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "hello")
+	}))
+	b.Cleanup(srv.Close)
+	addr := netip.MustParseAddrPort(srv.Listener.Addr().String())
+
+	b.Run("upstream", func(b *testing.B) {
+		p := newPoolOf(b, newSet(b, func(c *Config) { c.Stream = nil }), addr)
+		b.ReportAllocs()
+		b.RunParallel(func(pb *testing.PB) {
+			req := newRequest(addr.String())
+			for pb.Next() {
+				if err := fetch(b.Context(), p, req); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	})
+	b.Run("net/http", func(b *testing.B) {
+		tr := &http.Transport{MaxIdleConnsPerHost: 256}
+		b.Cleanup(tr.CloseIdleConnections)
+		req, err := http.NewRequest("GET", srv.URL, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportAllocs()
+		b.RunParallel(func(pb *testing.PB) {
+			req := req.Clone(b.Context())
+			for pb.Next() {
+				res, err := tr.RoundTrip(req)
+				if err != nil {
+					b.Fatal(err)
+				}
+				io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+			}
+		})
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cardea-dev/cardea/dataplane/http1"
 	"github.com/cardea-dev/cardea/dataplane/outcome"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
@@ -52,6 +53,9 @@ type Config struct {
 const defaultConnectTimeout = 5 * time.Second
 
 func (c Config) withDefaults() Config {
+	if c.Stream == nil {
+		c.Stream = streamHTTP1
+	}
 	if c.Dial == nil {
 		c.Dial = dialTCP
 	}
@@ -81,6 +85,8 @@ func (c Config) withDefaults() Config {
 	}
 	return c
 }
+
+func streamHTTP1(nc net.Conn) Stream { return http1.NewClientConn(nc, nil) }
 
 // A Set is all pools of the Spec in force. Make one with [New].
 type Set struct {
