@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -14,7 +13,7 @@ const maxInterim = 32
 
 // pick chooses an endpoint that was not tried yet.
 func (x *Exchange) pick() *outcome.Error {
-	endpoint, err := x.plan.pool.Pick(context.Background(), x.tried)
+	endpoint, err := x.plan.pool.Pick(x.proxy.dials, x.tried)
 	if err != nil {
 		return err
 	}
@@ -39,7 +38,7 @@ func (x *Exchange) connect() *outcome.Error {
 		get = x.plan.pool.Dial
 	}
 	x.out.Reused, x.out.ConnectTime = false, 0
-	up, err := get(context.Background(), x.endpoint, x.plan.policy.ConnectTimeout)
+	up, err := get(x.proxy.dials, x.endpoint, x.plan.policy.ConnectTimeout)
 	if err != nil {
 		return err
 	}
@@ -107,21 +106,8 @@ func (x *Exchange) inform(res *message.Response) *outcome.Error {
 // removeHop removes what a response says about its own hop, and the framing,
 // which the client's engine writes anew.
 func removeHop(f *message.Fields) {
-	if connectionOptions(f) {
-		f.Filter(func(l *message.Field) bool {
-			return l.ID == message.Connection || !isOption(f, l.Name)
-		})
-	}
-	f.Filter(endToEnd)
-}
-
-func endToEnd(f *message.Field) bool {
-	switch f.ID {
-	case message.Connection, message.KeepAlive, message.ProxyConnection, message.TransferEncoding,
-		message.ContentLength, message.TE, message.Upgrade:
-		return false
-	}
-	return true
+	f.StripHopByHop()
+	f.Del(message.ContentLength)
 }
 
 // cause finds out why a call on the stream failed: one that was interrupted says

@@ -243,26 +243,8 @@ func (x *Exchange) senderEnded() {
 	}
 }
 
-// mayTrail reports whether a field may stand in a trailer section. RFC 9110
-// §6.5.1: "A sender MUST NOT generate a trailer field unless the sender knows the
-// corresponding header field name's definition permits": no framing, routing,
-// authentication or request modifiers.
-func mayTrail(f *message.Field) bool {
-	switch treatments[f.ID] {
-	case drop, claim, expect, forwards:
-		return false
-	case other:
-		return !claims(f.Name)
-	}
-	switch f.ID {
-	case message.Host, message.Authorization, message.ProxyAuthorization, message.ProxyAuthenticate,
-		message.Cookie, message.SetCookie, message.Trailer, message.ContentType, message.ContentEncoding,
-		message.CacheControl, message.Location, message.Range, message.Date, message.Expires, message.Vary,
-		message.Age, message.RetryAfter, message.IfModifiedSince, message.IfNoneMatch, message.IfRange, message.Pragma:
-		return false
-	}
-	return true
-}
+// mayTrail reports whether a field line may be passed on in a trailer section.
+func mayTrail(f *message.Field) bool { return message.MayTrail(f.ID, f.Name) && !claims(f.Name) }
 
 // waiting is called when the endpoint has kept the exchange waiting.
 func (x *Exchange) waiting() { x.watch() }

@@ -3,18 +3,9 @@ package proxy
 import (
 	"strconv"
 
+	"github.com/cardea-dev/cardea/dataplane/message"
 	"github.com/cardea-dev/cardea/dataplane/outcome"
 )
-
-// statusText are the reason phrases (RFC 9110 §15) of what is answered here.
-var statusText = map[int]string{
-	200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
-	405: "Method Not Allowed", 408: "Request Timeout", 413: "Content Too Large",
-	415: "Unsupported Media Type", 417: "Expectation Failed", 421: "Misdirected Request",
-	429: "Too Many Requests", 431: "Request Header Fields Too Large", 500: "Internal Server Error",
-	501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout",
-	505: "HTTP Version Not Supported",
-}
 
 // statusClientClosed is what a log says when the client left first; it is never
 // sent.
@@ -84,7 +75,7 @@ func (x *Exchange) note(err *outcome.Error) {
 // the log has it, and nothing of the inside.
 func failText(b []byte, status int, err *outcome.Error, id []byte) []byte {
 	b = strconv.AppendInt(b, int64(status), 10)
-	if text := statusText[status]; text != "" {
+	if text := message.StatusText(status); text != "" {
 		b = append(b, ' ')
 		b = append(b, text...)
 	}

@@ -32,14 +32,15 @@ const (
 var treatments = [256]treatment{
 	message.Other: other,
 
-	message.Connection:       drop,
-	message.KeepAlive:        drop,
-	message.ProxyConnection:  drop,
-	message.TE:               drop,
-	message.TransferEncoding: drop,
-	message.ContentLength:    drop,
-	message.Upgrade:          drop,
-	message.HTTP2Settings:    drop,
+	message.Connection:         drop,
+	message.KeepAlive:          drop,
+	message.ProxyConnection:    drop,
+	message.ProxyAuthorization: drop,
+	message.TE:                 drop,
+	message.TransferEncoding:   drop,
+	message.ContentLength:      drop,
+	message.Upgrade:            drop,
+	message.HTTP2Settings:      drop,
 	// CGI programs would take it for HTTP_PROXY: https://httpoxy.org.
 	message.Proxy: drop,
 
@@ -172,12 +173,9 @@ func connectionOptions(fields *message.Fields) bool {
 		if f.ID != message.Connection {
 			continue
 		}
-		for rest := f.Value; rest != nil; {
-			var option []byte
-			option, rest = nextElement(rest)
+		for option, rest := message.NextElement(f.Value); option != nil; option, rest = message.NextElement(rest) {
 			switch {
-			case len(option) == 0,
-				message.EqualFold(option, "close"),
+			case message.EqualFold(option, "close"),
 				message.EqualFold(option, "keep-alive"),
 				message.EqualFold(option, "upgrade"):
 			default:
@@ -188,10 +186,9 @@ func connectionOptions(fields *message.Fields) bool {
 	return false
 }
 
-// isOption reports whether a Connection field of the request names f. Host is no
-// option, whoever names it: without it there is no request.
+// isOption reports whether a Connection field of the request names f, and may.
 func (x *Exchange) isOption(f *message.Field) bool {
-	return f.ID != message.Host && isOption(&x.in.Fields, f.Name)
+	return message.MayNameInConnection(f.ID) && isOption(&x.in.Fields, f.Name)
 }
 
 func isOption(fields *message.Fields, name []byte) bool {
@@ -200,26 +197,13 @@ func isOption(fields *message.Fields, name []byte) bool {
 		if f.ID != message.Connection {
 			continue
 		}
-		for rest := f.Value; rest != nil; {
-			var option []byte
-			option, rest = nextElement(rest)
+		for option, rest := message.NextElement(f.Value); option != nil; option, rest = message.NextElement(rest) {
 			if len(option) == len(name) && bytes.EqualFold(option, name) {
 				return true
 			}
 		}
 	}
 	return false
-}
-
-// nextElement splits the first element off a comma-separated list; rest is nil
-// after the last.
-func nextElement(list []byte) (element, rest []byte) {
-	if i := bytes.IndexByte(list, ','); i >= 0 {
-		element, rest = list[:i], list[i+1:]
-	} else {
-		element = list
-	}
-	return bytes.Trim(element, " \t"), rest
 }
 
 // claims reports whether a name that is not interned belongs to a family that
@@ -268,9 +252,8 @@ func takesTrailers(fields *message.Fields) bool {
 		if f.ID != message.TE {
 			continue
 		}
-		for rest := f.Value; rest != nil; {
-			var coding []byte
-			if coding, rest = nextElement(rest); message.EqualFold(coding, "trailers") {
+		for coding, rest := message.NextElement(f.Value); coding != nil; coding, rest = message.NextElement(rest) {
+			if message.EqualFold(coding, "trailers") {
 				return true
 			}
 		}

@@ -11,6 +11,7 @@
 package proxy
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -53,6 +54,9 @@ type Proxy struct {
 	panics    panicSites
 	exchanges sync.Pool // of *Exchange
 	inFlight  atomic.Int64
+	// dials bounds the connects under way; stop ends it.
+	dials context.Context
+	stop  context.CancelFunc
 }
 
 // New returns a Proxy.
@@ -71,12 +75,16 @@ func New(cfg Config) *Proxy {
 	if p.log == nil {
 		p.log = slog.Default()
 	}
+	p.dials, p.stop = context.WithCancel(context.Background())
 	p.exchanges.New = func() any { return newExchange() }
 	return p
 }
 
 // InFlight returns the number of exchanges that are being served.
 func (p *Proxy) InFlight() int { return int(p.inFlight.Load()) }
+
+// Close makes every connect that is under way fail: nothing new can begin.
+func (p *Proxy) Close() { p.stop() }
 
 // Serve serves one exchange. Whatever happens in it, malformed heads and panics
 // included, ends in one answer at most and in exactly one outcome.

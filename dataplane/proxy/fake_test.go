@@ -1,0 +1,46 @@
+package proxy
+
+import (
+	"bytes"
+	"io"
+	"time"
+
+	"github.com/cardea-dev/cardea/dataplane/message"
+	"github.com/cardea-dev/cardea/dataplane/outcome"
+)
+
+// fakeDownstream is a client that has sent its request and keeps what it gets.
+type fakeDownstream struct {
+	req     *message.Request
+	conn    *outcome.Conn
+	refusal *outcome.Error
+
+	status          int
+	fields          []string
+	body            bytes.Buffer
+	ended, aborted  bool
+	closed, flushed bool
+}
+
+func (d *fakeDownstream) Conn() *outcome.Conn                       { return d.conn }
+func (d *fakeDownstream) Request() *message.Request                 { return d.req }
+func (d *fakeDownstream) Refusal() *outcome.Error                   { return d.refusal }
+func (d *fakeDownstream) Body() message.Body                        { return message.NoBody }
+func (d *fakeDownstream) Limit(int64, time.Duration, time.Duration) {}
+func (d *fakeDownstream) Inform(*message.Response) error            { return nil }
+
+func (d *fakeDownstream) Head(res *message.Response) error {
+	d.status = res.Status
+	for f := range res.Fields.All() {
+		d.fields = append(d.fields, string(f.Name)+": "+string(f.Value))
+	}
+	return nil
+}
+
+func (d *fakeDownstream) Write(p []byte) error                { d.body.Write(p); return nil }
+func (d *fakeDownstream) Flush() error                        { d.flushed = true; return nil }
+func (d *fakeDownstream) End(*message.Fields) error           { d.ended = true; return nil }
+func (d *fakeDownstream) Abort()                              { d.aborted = true }
+func (d *fakeDownstream) Close()                              { d.closed = true }
+func (d *fakeDownstream) Watch(func()) func()                 { return func() {} }
+func (d *fakeDownstream) Tunnel() (io.ReadWriteCloser, error) { return nil, io.ErrUnexpectedEOF }
