@@ -1,0 +1,214 @@
+// Package dataplane serves traffic: it accepts connections, authenticates them,
+// finds each request's route and carries it to an endpoint. It is told what to
+// serve by [DataPlane.Publish], and tells what happens through an [outcome.Sink].
+// It knows nothing of Kubernetes.
+//
+//	d, err := dataplane.New(dataplane.Config{HTTPAddr: ":8080", HTTPSAddr: ":8443", Sink: sink})
+//	err = d.Publish(snapshot.Update{Spec: spec, Endpoints: endpoints})
+//	err = d.Run(ctx) // until ctx ends, then drains
+//
+// Publish may be called before and while Run serves, any number of times, from
+// any goroutine: a change is in force for the next handshake and the next request
+// and disturbs none that is under way.
+//
+// Those who embed it take part in the exchanges by [Config.Filters] and see every
+// connection, handshake and request by [Config.Sink].
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cardea-dev/cardea/dataplane/filter"
+	"github.com/cardea-dev/cardea/dataplane/http1"
+	"github.com/cardea-dev/cardea/dataplane/listen"
+	"github.com/cardea-dev/cardea/dataplane/outcome"
+	"github.com/cardea-dev/cardea/dataplane/proxy"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+	"github.com/cardea-dev/cardea/dataplane/upstream"
+)
+
+// Config configures a DataPlane. At least one of HTTPAddr and HTTPSAddr is
+// required.
+type Config struct {
+	// HTTPAddr and HTTPSAddr are the TCP addresses to listen on, as of
+	// [net.Listen]. Empty means no such listener.
+	HTTPAddr, HTTPSAddr string
+	// ExternalHTTPPort and ExternalHTTPSPort are the ports on which clients reach
+	// the listeners, for redirects and X-Forwarded-Port. 0 means the listener's
+	// own; without an HTTPS listener, 443.
+	ExternalHTTPPort, ExternalHTTPSPort int
+
+	// Sink receives the outcome of every connection, handshake, request, publish
+	// and change of health.
+	Sink outcome.Sink
+	// Filters take part in exchanges after the built-in ones, in this order.
+	Filters []proxy.Filter
+	// Logger receives what is no outcome: trouble with a socket, panics, the
+	// drain. Nil means slog.Default.
+	Logger *slog.Logger
+
+	// Dial and Resolve replace how endpoints are connected to and how names of
+	// ExternalName Services are resolved. Nil means TCP and DNS. Addresses are
+	// checked before Dial sees them.
+	Dial    func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+	Resolve func(ctx context.Context, name string) ([]netip.Addr, error)
+	// AllowLoopback lets endpoints be loopback addresses.
+	AllowLoopback bool
+	// OwnAddrs are further addresses of this process that no endpoint may have,
+	// its admin listener's for instance; the listeners above are known. An
+	// unspecified address stands for every address of this host.
+	OwnAddrs []netip.AddrPort
+
+	// HandshakeTimeout bounds a TLS handshake (0: 60 s), FirstByteTimeout the wait
+	// for its first byte (0: 10 s).
+	HandshakeTimeout, FirstByteTimeout time.Duration
+	// HeadTimeout bounds the arrival of a request head, IdleTimeout the wait for
+	// the next request. BodyTimeout and SendTimeout bound the time without
+	// progress while a request body arrives and while a response is sent. 0 means
+	// the default of package http1.
+	HeadTimeout, BodyTimeout, IdleTimeout, SendTimeout time.Duration
+	// MaxHead is the most bytes, MaxFields the most field lines of a request head.
+	// 0 means the default of package http1.
+	MaxHead, MaxFields int
+	// MaxConns bounds the connections that are open at once, MaxHandshakes the
+	// handshakes, on each listener. 0 means no limit.
+	MaxConns, MaxHandshakes int
+	// DrainTimeout is how long exchanges may go on after Run was told to end.
+	// 0 means 30 s.
+	DrainTimeout time.Duration
+}
+
+const defaultDrainTimeout = 30 * time.Second
+
+// A DataPlane serves what was published last. Make one with [New].
+type DataPlane struct {
+	cfg       Config
+	log       *slog.Logger
+	current   atomic.Pointer[snapshot.Snapshot]
+	listeners []*listen.Listener
+	names     []string // of the listeners
+	server    *http1.Server
+	proxy     *proxy.Proxy
+	upstreams *upstream.Set
+	closing   sync.Once
+
+	// publishing serialises Publish and guards the fields below.
+	publishing sync.Mutex
+	// endpoints counts the endpoints of each pool in force that were told.
+	endpoints map[string]int
+	inForce   int
+}
+
+// New opens the listening sockets. Connections wait in the kernel until Run.
+func New(cfg Config) (*DataPlane, error) {
+	if cfg.HTTPAddr == "" && cfg.HTTPSAddr == "" {
+		return nil, errors.New("dataplane: neither HTTPAddr nor HTTPSAddr is set")
+	}
+	d := &DataPlane{cfg: cfg, log: cfg.Logger, endpoints: make(map[string]int)}
+	if d.log == nil {
+		d.log = slog.Default()
+	}
+	d.upstreams = upstream.New(upstream.Config{
+		Dial:          cfg.Dial,
+		Resolve:       cfg.Resolve,
+		AllowLoopback: cfg.AllowLoopback,
+		Own:           d.own,
+		Sink:          cfg.Sink,
+		Logger:        d.log,
+	})
+	if err := d.listen(); err != nil {
+		d.Close()
+		return nil, err
+	}
+	httpPort, httpsPort := d.externalPorts()
+	d.proxy = proxy.New(proxy.Config{
+		Current:           d.current.Load,
+		Upstreams:         d.upstreams,
+		Filters:           slices.Concat([]proxy.Filter{filter.RedirectHTTPS(httpsPort)}, cfg.Filters),
+		Sink:              cfg.Sink,
+		ExternalHTTPPort:  httpPort,
+		ExternalHTTPSPort: httpsPort,
+		Logger:            d.log,
+	})
+	d.server = &http1.Server{
+		Handler:     d.serve,
+		HeadTimeout: cfg.HeadTimeout,
+		BodyTimeout: cfg.BodyTimeout,
+		IdleTimeout: cfg.IdleTimeout,
+		SendTimeout: cfg.SendTimeout,
+		MaxHead:     cfg.MaxHead,
+		MaxFields:   cfg.MaxFields,
+	}
+	return d, nil
+}
+
+func (d *DataPlane) serve(x *http1.Exchange) { d.proxy.Serve(x) }
+
+// listen opens the sockets. Their handler runs only once Run serves them.
+func (d *DataPlane) listen() error {
+	for _, c := range []listen.Config{
+		{Name: "http", Addr: d.cfg.HTTPAddr},
+		{Name: "https", Addr: d.cfg.HTTPSAddr, TLS: true},
+	} {
+		if c.Addr == "" {
+			continue
+		}
+		c.Current = d.current.Load
+		c.Sink = d.cfg.Sink
+		c.Handler = func(nc net.Conn, info *outcome.Conn) { d.server.Serve(nc, info) }
+		c.HandshakeTimeout = d.cfg.HandshakeTimeout
+		c.FirstByteTimeout = d.cfg.FirstByteTimeout
+		c.MaxConns = d.cfg.MaxConns
+		c.MaxHandshakes = d.cfg.MaxHandshakes
+		c.Logger = d.log
+		l, err := listen.Listen(c)
+		if err != nil {
+			return err
+		}
+		d.listeners = append(d.listeners, l)
+		d.names = append(d.names, c.Name)
+	}
+	return nil
+}
+
+// Addr returns the address of the listener "http" or "https"; nil if there is
+// none.
+func (d *DataPlane) Addr(name string) net.Addr {
+	if i := slices.Index(d.names, name); i >= 0 {
+		return d.listeners[i].Addr()
+	}
+	return nil
+}
+
+// Snapshot returns what is in force; nil before the first publish of a Spec.
+func (d *DataPlane) Snapshot() *snapshot.Snapshot { return d.current.Load() }
+
+// Ready reports whether a Spec was published: until then every TLS connection is
+// closed and every request answered with 503.
+func (d *DataPlane) Ready() bool { return d.current.Load() != nil }
+
+func (d *DataPlane) externalPorts() (plain, secure int) {
+	plain, secure = d.cfg.ExternalHTTPPort, d.cfg.ExternalHTTPSPort
+	if plain == 0 {
+		plain = port(d.Addr("http"), 80)
+	}
+	if secure == 0 {
+		secure = port(d.Addr("https"), 443)
+	}
+	return plain, secure
+}
+
+func port(addr net.Addr, none int) int {
+	if tcp, ok := addr.(*net.TCPAddr); ok {
+		return tcp.Port
+	}
+	return none
+}

@@ -1,0 +1,70 @@
+package dataplane
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Run serves until ctx ends, then drains: it stops to accept, lets the exchanges
+// that are under way finish for up to [Config.DrainTimeout], and cuts what is left.
+// It returns nil then, or the error of a listening socket that broke. Call it
+// once; nothing of the DataPlane is of use after it.
+func (d *DataPlane) Run(ctx context.Context) error {
+	broken := make(chan error, len(d.listeners))
+	var serving sync.WaitGroup
+	for _, l := range d.listeners {
+		serving.Go(func() {
+			if err := l.Serve(); err != nil {
+				broken <- err
+			}
+		})
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-broken:
+	}
+	d.drain(context.WithoutCancel(ctx))
+	serving.Wait()
+	return err
+}
+
+// drain ends what Run began.
+func (d *DataPlane) drain(ctx context.Context) {
+	start := time.Now()
+	for _, l := range d.listeners {
+		l.StopAccepting()
+	}
+	d.server.Shutdown()
+
+	timeout := d.cfg.DrainTimeout
+	if timeout == 0 {
+		timeout = defaultDrainTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	for _, l := range d.listeners {
+		if l.Wait(ctx) != nil {
+			break
+		}
+	}
+	cut := d.proxy.InFlight()
+	d.Close()
+	d.log.Info("drained", "seconds", time.Since(start).Seconds(), "cut", cut)
+}
+
+// Close cuts everything at once. Run calls it at its end; it is for a DataPlane
+// that does not run. Calling it again does nothing.
+func (d *DataPlane) Close() {
+	d.closing.Do(func() {
+		if d.proxy != nil {
+			d.proxy.Close()
+			d.server.Close()
+		}
+		for _, l := range d.listeners {
+			l.Close()
+		}
+		d.upstreams.Close()
+	})
+}
