@@ -156,7 +156,7 @@ func TestIdleIsAStack(t *testing.T) {
 
 func TestDone(t *testing.T) {
 	var bye atomic.Bool
-	srv := newServer(t, func() string {
+	srv := newServer(t, func([]byte) string {
 		if bye.Load() {
 			return "bye\n"
 		}

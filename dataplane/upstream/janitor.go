@@ -46,12 +46,13 @@ func (s *Set) janitor() {
 	}
 }
 
-// tidy advances the epoch until nothing is idle; false means that the Set is
-// closed.
+// tidy advances the epoch until nothing is idle at a tick; false means that the
+// Set is closed. Between ticks it is no reason to park: the connections of a
+// steady load are idle for moments, and each would wake the janitor anew.
 func (s *Set) tidy() bool {
 	tick := time.NewTicker(s.cfg.IdleTimeout / lifetime)
 	defer tick.Stop()
-	for s.idle.Load() > 0 {
+	for {
 		select {
 		case <-s.done:
 			return false
@@ -62,9 +63,11 @@ func (s *Set) tidy() bool {
 			for _, p := range s.all() {
 				p.expire(now, lifetime)
 			}
+			if s.idle.Load() == 0 {
+				return true
+			}
 		}
 	}
-	return true
 }
 
 // makeRoom closes the oldest idle connections of all pools, an eighth of the

@@ -121,6 +121,28 @@ func TestMaxIdlePerEndpoint(t *testing.T) {
 	})
 }
 
+// A connection that is idle for moments only does not wake the janitor each time.
+func TestJanitorSleepsUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newPipeSet(t, nil)
+		p := newPoolOf(t, s, addrs(1)...)
+		e := p.Endpoints()[0]
+		keepIdle(t, p, e, 1)
+		synctest.Wait()
+		for range 100 {
+			c, _ := p.Get(t.Context(), e, 0)
+			synctest.Wait()
+			if !s.awake.Load() {
+				t.Fatal("janitor parked between two ticks")
+			}
+			c.Done()
+			if len(s.wake) != 0 {
+				t.Fatal("janitor woken by a connection that was kept")
+			}
+		}
+	})
+}
+
 // At the bound of all idle connections, the oldest make room.
 func TestMaxIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -120,11 +120,11 @@ func addrs(n int) []netip.AddrPort {
 	return l
 }
 
-// A server answers each line with answer.
+// A server answers each line with what answer makes of it; "" is no answer.
 type server struct {
 	addr     netip.AddrPort
 	l        net.Listener
-	answer   func() string
+	answer   func(line []byte) string
 	accepted atomic.Int64
 	wg       sync.WaitGroup
 
@@ -132,7 +132,7 @@ type server struct {
 	conns map[net.Conn]bool
 }
 
-func newServer(t testing.TB, answer func() string) *server {
+func newServer(t testing.TB, answer func(line []byte) string) *server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -140,7 +140,7 @@ func newServer(t testing.TB, answer func() string) *server {
 	}
 	s := &server{addr: netip.MustParseAddrPort(l.Addr().String()), l: l, answer: answer, conns: make(map[net.Conn]bool)}
 	if s.answer == nil {
-		s.answer = func() string { return "ok\n" }
+		s.answer = func([]byte) string { return "ok\n" }
 	}
 	s.wg.Go(s.accept)
 	t.Cleanup(s.stop)
@@ -176,11 +176,14 @@ func (s *server) serve(c net.Conn) {
 	}()
 	r := bufio.NewReader(c)
 	for {
-		if _, err := r.ReadString('\n'); err != nil {
+		line, err := r.ReadSlice('\n')
+		if err != nil {
 			return
 		}
-		if _, err := c.Write([]byte(s.answer())); err != nil {
-			return
+		if answer := s.answer(line); answer != "" {
+			if _, err := io.WriteString(c, answer); err != nil {
+				return
+			}
 		}
 	}
 }
