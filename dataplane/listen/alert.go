@@ -11,6 +11,8 @@ import (
 type alert uint8
 
 const (
+	alertCloseNotify         alert = 0
+	alertUserCanceled        alert = 90
 	alertHandshakeFailure    alert = 40
 	alertProtocolVersion     alert = 70
 	alertInternalError       alert = 80
@@ -106,4 +108,51 @@ func plainAlert(p []byte) (alert, bool) {
 		return alert(p[6]), true
 	}
 	return 0, false
+}
+
+// records follows the records that a client sends, for the alerts in the clear
+// among them.
+//
+// crypto/tls cannot read all of those. RFC 8446 §6: "Alert messages convey a
+// description of the alert … Like other messages, alert messages are encrypted as
+// specified by the current connection state." OpenSSL, when it does not like the
+// server's certificate, still sends its TLS 1.3 alert in the clear, because it
+// takes up its handshake key only with its next flight; crypto/tls then tries to
+// decrypt it and reports a bad record MAC. An encrypted TLS 1.3 record has the
+// outer type 23, so a record of type 21 is always what it says.
+type records struct {
+	// head is the record's header and, of an alert, its body; have is how much of
+	// it there is.
+	head [7]byte
+	have int
+	// skip is how much of the record's body is still to come.
+	skip int
+
+	// alert is the first one, if alerted: a close_notify often follows.
+	alert   alert
+	alerted bool
+}
+
+// feed takes the next bytes of the connection, cut anywhere.
+func (r *records) feed(p []byte) {
+	for len(p) > 0 {
+		if r.skip > 0 {
+			n := min(r.skip, len(p))
+			p, r.skip = p[n:], r.skip-n
+			continue
+		}
+		r.head[r.have] = p[0]
+		p, r.have = p[1:], r.have+1
+		length := int(r.head[3])<<8 | int(r.head[4])
+		switch isAlert := r.head[0] == 21 && length == 2; {
+		case r.have < 5 || isAlert && r.have < 7:
+			continue
+		case isAlert && !r.alerted:
+			r.alert, r.alerted = alert(r.head[6]), true
+		case isAlert:
+		default:
+			r.skip = length
+		}
+		r.have = 0
+	}
 }

@@ -45,6 +45,12 @@ func (c *conn) classify(err error) failure {
 		} else if c.in.Load() == 0 {
 			f.reason = outcome.TimeoutSilent
 		}
+	case h.records.alerted && !f.alerted && (f.reason == outcome.BadHello || h.records.alert == alertUserCanceled):
+		// crypto/tls did not understand the alert, or passed over it.
+		f.alert, f.alerted = h.records.alert, true
+		if f.reason = f.alert.reason(); f.alert == alertCloseNotify {
+			f.reason = outcome.EOF
+		}
 	case f.reason != "":
 	case !h.HelloSeen:
 		f.reason = outcome.BadHello

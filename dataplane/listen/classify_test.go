@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/binary"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,7 @@ func TestFailures(t *testing.T) {
 			if _, err := c.Write(b); err != nil {
 				w.Fatal(err)
 			}
+			defer c.Close()
 			return string(readAll(c))
 		}
 	}
@@ -141,6 +143,15 @@ func TestFailures(t *testing.T) {
 		{name: "garbage in a handshake record", reason: outcome.BadHello, client: send([]byte("\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00"))},
 		{name: "record too long", reason: outcome.BadHello, client: send([]byte("\x16\x03\x01\xff\xff"))},
 		{name: "not a ClientHello first", reason: outcome.BadHello, client: send([]byte("\x16\x03\x01\x00\x04\x0e\x00\x00\x00"))},
+		{
+			name: "user_canceled and close after the hello, TLS 1.2", reason: outcome.AlertUserCanceled, alert: "user_canceled", hello: true, host: "ec.example.com",
+			client: func(w *world, c *net.TCPConn) string {
+				c.Write(rawHello{serverName: "ec.example.com", suites: ecdhe, groups: x25519, schemes: allSchemes}.bytes())
+				c.Write([]byte("\x15\x03\x03\x00\x02\x01\x5a\x15\x03\x03\x00\x02\x01\x00"))
+				c.CloseWrite()
+				return string(readAll(c))
+			},
+		},
 		{name: "alert before the hello", reason: outcome.AlertHandshake, alert: "handshake_failure", client: send([]byte("\x15\x03\x01\x00\x02\x02\x28"))},
 
 		{
@@ -320,6 +331,7 @@ func TestClientCertificateFailures(t *testing.T) {
 					_ = clientEnd.Close()
 				}()
 				tc := tls.Server(c, cfg)
+				c.hs.running = true
 				err := tc.Handshake()
 				if err == nil {
 					t.Fatal("Handshake() = nil, want an error")
@@ -368,4 +380,43 @@ func appendExtension(record, ext []byte) []byte {
 	at += 2
 	grow(at, 2) // extensions
 	return record
+}
+
+func TestRecords(t *testing.T) {
+	stream := slices.Concat(
+		rawHello{suites: policySuites12}.bytes(),
+		[]byte{20, 3, 3, 0, 1, 1},
+		[]byte{23, 3, 3, 0, 7, 21, 3, 3, 0, 2, 2, 99}, // an alert's bytes inside of another record
+		[]byte{21, 3, 3, 0, 2, 2, 48},
+	)
+	for size := 1; size <= len(stream); size++ {
+		var r records
+		for rest := stream; len(rest) > 0; rest = rest[min(size, len(rest)):] {
+			if r.alerted {
+				t.Errorf("in pieces of %d: an alert before the last byte", size)
+			}
+			r.feed(rest[:min(size, len(rest))])
+		}
+		if !r.alerted || r.alert.String() != "unknown_ca" {
+			t.Errorf("in pieces of %d: alert = %v %s, want unknown_ca", size, r.alerted, r.alert)
+		}
+	}
+}
+
+// TestAlertNames holds the names to RFC 8446 by those that have a reason.
+func TestAlertNames(t *testing.T) {
+	for a := range 256 {
+		got, ok := alertTexts[tls.AlertError(a).Error()]
+		if !ok || got != alert(a) {
+			t.Errorf("alertTexts[%q] = %d, want %d", tls.AlertError(a).Error(), got, a)
+		}
+		if r := alert(a).reason(); !r.Known() {
+			t.Errorf("reason %q of alert %d is not in the list", r, a)
+		} else if r != outcome.AlertOther && string(r) != "client_alert_"+alert(a).String() {
+			t.Errorf("reason of alert %s = %s, want the same name", alert(a), r)
+		}
+	}
+	if got := alert(200).String(); got != "alert_200" {
+		t.Errorf("String() = %q, want alert_200", got)
+	}
 }

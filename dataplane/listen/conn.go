@@ -58,20 +58,21 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// Read counts, and gives a client that has sent its first byte the rest of the
-// time for the handshake.
+// Read counts, and lets the handshake see what comes.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if n > 0 && c.in.Add(int64(n)) == int64(n) && c.hs != nil {
-		// An error here shows at the next Read.
-		_ = c.Conn.SetReadDeadline(c.info.Accepted.Add(c.l.cfg.HandshakeTimeout))
+	if n > 0 {
+		total := c.in.Add(int64(n))
+		if c.hs != nil && c.hs.running {
+			c.received(p[:n], total)
+		}
 	}
 	return n, err
 }
 
 // Write counts.
 func (c *conn) Write(p []byte) (int, error) {
-	if c.hs != nil {
+	if c.hs != nil && c.hs.running {
 		p = c.hs.alertOut(p)
 	}
 	n, err := c.Conn.Write(p)

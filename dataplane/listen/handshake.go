@@ -22,6 +22,10 @@ import (
 type handshake struct {
 	outcome.Handshake
 
+	// running says that crypto/tls is at it.
+	running bool
+	// records holds the alert that came in the clear.
+	records records
 	// mismatch is what of the ClientHello does not fit the policy.
 	mismatch outcome.Reason
 	// sent is the last alert that we sent in the clear.
@@ -70,11 +74,13 @@ func (c *conn) shake(tc *tls.Conn) (ok bool) {
 	defer c.rescue()
 	defer c.l.handshakes.Add(-1)
 	h, cfg := c.hs, &c.l.cfg
-	// Deadlines instead of a context: they cost no goroutine and tell read from
-	// write. Read moves the first on as soon as there is a byte.
+	// Deadlines, not a context: that would cost a goroutine's timer and would close
+	// the connection under our feet. The first byte moves the one for reading.
 	_ = c.Conn.SetWriteDeadline(c.info.Accepted.Add(cfg.HandshakeTimeout))
 	_ = c.Conn.SetReadDeadline(c.info.Accepted.Add(cfg.FirstByteTimeout))
+	h.running = true
 	err := tc.Handshake()
+	h.running = false
 	h.Duration = time.Since(c.info.Accepted)
 	h.negotiated(tc.ConnectionState())
 	if err == nil {
@@ -90,6 +96,16 @@ func (c *conn) shake(tc *tls.Conn) (ok bool) {
 		c.answerHTTP()
 	}
 	return false
+}
+
+// received sees the bytes that came during the handshake, total with them. The
+// first byte gives the client the rest of the time for the handshake.
+func (c *conn) received(p []byte, total int64) {
+	if total == int64(len(p)) {
+		// An error here shows at the next read.
+		_ = c.Conn.SetReadDeadline(c.info.Accepted.Add(c.l.cfg.HandshakeTimeout))
+	}
+	c.hs.records.feed(p)
 }
 
 // configFor is called by crypto/tls with the ClientHello. It notes what the
