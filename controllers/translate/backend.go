@@ -63,7 +63,7 @@ func (b *hostBuild) service(r *snapshot.Route, v Verdict, namespace string, from
 	if !ok {
 		r.Answer = noService()
 		v.Reason = ServicePortNotFound
-		b.judge(v, "Service %s has no TCP port %s, it has %s; the path answers 503. Correct the port here or in the Service.", name, portText(from.Port), portsText(service))
+		b.judge(v, "Service %s has no TCP port %s; it has %s. The path answers 503. Correct the port here or in the Service.", name, portText(from.Port), portsText(service))
 		return
 	}
 	want := wantedPool{
@@ -76,7 +76,7 @@ func (b *hostBuild) service(r *snapshot.Route, v Verdict, namespace string, from
 		if len(validation.IsDNS1123Subdomain(external)) > 0 {
 			r.Answer = noService()
 			v.Reason = ExternalNameInvalid
-			b.judge(v, "Service %s has externalName %q, want a DNS name; the path answers 503. Correct the Service.", name, service.Spec.ExternalName)
+			b.judge(v, "Service %s has externalName %q, want a DNS name; the path answers 503. Correct the Service.", name, brief(service.Spec.ExternalName))
 			return
 		}
 		want.port = 0

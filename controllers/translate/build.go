@@ -47,6 +47,16 @@ func (t *Translator) touchExpired(now time.Time) {
 	}
 }
 
+// A builtPool is a pool as built, shared by the hosts whose routes name it.
+type builtPool struct {
+	wantedPool
+	shared    *snapshot.Pool
+	hosts     int
+	built     bool
+	endpoints []snapshot.Endpoint
+	verdicts  []Verdict
+}
+
 // changed holds the new values of hosts or pools by name; nil for one that is
 // gone.
 type changed[T any] map[string]*T

@@ -32,12 +32,12 @@ func endpoints(service *corev1.Service, port int32, slicesOf map[types.Namespace
 	for _, slice := range slicesOf {
 		number, problem := slicePort(slice, name)
 		if problem == "" && slice.AddressType == discoveryv1.AddressTypeFQDN {
-			problem = "addressType is FQDN, want IPv4 or IPv6"
+			problem = "addressType is FQDN, want IPv4 or IPv6; its endpoints get no requests. For a name outside the cluster use a Service of type ExternalName"
 		}
 		if problem != "" {
 			verdicts = append(verdicts, Verdict{
 				Level: Warning, Reason: EndpointSliceIgnored, Origin: sliceOrigin(slice, ""), Other: serviceOrigin(service),
-				Message: problem + "; its endpoints get no requests. For a name outside the cluster use a Service of type ExternalName.",
+				Message: problem + ".",
 			})
 			continue
 		}
@@ -94,7 +94,7 @@ func slicePort(slice *discoveryv1.EndpointSlice, name string) (number int32, pro
 			continue
 		}
 		if p.Port == nil || *p.Port < 1 || *p.Port > 65535 {
-			return 0, fmt.Sprintf("Port %q has no number from 1 to 65535", name)
+			return 0, fmt.Sprintf("Port %q has no number, want one from 1 to 65535; its endpoints get no requests. Correct the EndpointSlice", name)
 		}
 		return *p.Port, ""
 	}
@@ -105,13 +105,13 @@ func slicePort(slice *discoveryv1.EndpointSlice, name string) (number int32, pro
 // additional addresses beyond the first" (discovery.k8s.io/v1, Endpoint).
 func endpointAddr(slice *discoveryv1.EndpointSlice, e *discoveryv1.Endpoint) (addr netip.Addr, problem string) {
 	if len(e.Addresses) == 0 {
-		return addr, "The endpoint has no address"
+		return addr, "It has no address"
 	}
 	addr, err := netip.ParseAddr(e.Addresses[0])
 	addr = addr.Unmap()
 	switch {
 	case err != nil || addr.Zone() != "" || addr.IsUnspecified() || addr.IsMulticast():
-		return addr, fmt.Sprintf("Address %q is not a unicast IP address", e.Addresses[0])
+		return addr, fmt.Sprintf("Address %q is not a unicast IP address", brief(e.Addresses[0]))
 	case addr.Is4() != (slice.AddressType == discoveryv1.AddressTypeIPv4):
 		return addr, fmt.Sprintf("Address %q is not of the slice's addressType %s", e.Addresses[0], slice.AddressType)
 	}
@@ -144,14 +144,4 @@ func sortEndpoints(e []snapshot.Endpoint) []snapshot.Endpoint {
 		return cmp.Or(a.Addr.Compare(b.Addr), -cmp.Compare(a.Target, b.Target))
 	})
 	return slices.CompactFunc(e, func(a, b snapshot.Endpoint) bool { return a.Addr == b.Addr })
-}
-
-// A builtPool is a pool as built, shared by the hosts whose routes name it.
-type builtPool struct {
-	wantedPool
-	shared    *snapshot.Pool
-	hosts     int
-	built     bool
-	endpoints []snapshot.Endpoint
-	verdicts  []Verdict
 }

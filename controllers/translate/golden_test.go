@@ -35,6 +35,11 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			for _, name := range []string{"in.yaml", "spec", "verdicts"} {
+				if find(archive, name) == nil {
+					t.Fatalf("%s: no file %q", file, name)
+				}
+			}
 			opts, now := options(t, archive.Comment)
 			objects := parseObjects(t, find(archive, "in.yaml").Data)
 			before := clone(objects)
@@ -45,12 +50,13 @@ func TestGolden(t *testing.T) {
 			if _, err := snapshot.Compile(nil, r.Spec, func(*snapshot.Route) any { return nil }); err != nil {
 				t.Errorf("Compile(spec) = %v", err)
 			}
-			for name, text := range map[string]string{
+			texts := map[string]string{
 				"spec":       r.Spec.Text(),
 				"verdicts":   verdictsText(r.Verdicts),
 				"endpoints":  endpointsText(r.Endpoints),
 				"references": referencesText(r),
-			} {
+			}
+			for name, text := range texts {
 				want := find(archive, name)
 				if want == nil {
 					continue
@@ -59,7 +65,12 @@ func TestGolden(t *testing.T) {
 					want.Data = []byte(text)
 				}
 				if diff := cmp.Diff(string(want.Data), text); diff != "" {
-					t.Errorf("%s: %s (-want +got):\n%s", file, name, diff)
+					t.Errorf("%s (-want +got):\n%s", name, diff)
+				}
+			}
+			for _, f := range archive.Files {
+				if _, ok := texts[f.Name]; !ok && f.Name != "in.yaml" {
+					t.Errorf("file %q means nothing", f.Name)
 				}
 			}
 			if *update {
@@ -71,19 +82,13 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// find returns a file of the archive. The two that every archive has are added
-// where they are missing, for -update to fill.
+// find returns a file of the archive, nil if it has none of that name.
 func find(a *txtar.Archive, name string) *txtar.File {
-	for i := range a.Files {
-		if a.Files[i].Name == name {
-			return &a.Files[i]
-		}
-	}
-	if name != "spec" && name != "verdicts" {
+	i := slices.IndexFunc(a.Files, func(f txtar.File) bool { return f.Name == name })
+	if i < 0 {
 		return nil
 	}
-	a.Files = append(a.Files, txtar.File{Name: name})
-	return &a.Files[len(a.Files)-1]
+	return &a.Files[i]
 }
 
 // options reads lines such as "option now 2026-06-01" of the comment.

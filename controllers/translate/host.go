@@ -72,6 +72,14 @@ func older(a, b *claim) int {
 	)
 }
 
+// precedes says why a comes before b.
+func precedes(a, b *claim) string {
+	if a.created.Equal(b.created) {
+		return "is of the same age and first by name"
+	}
+	return "is older"
+}
+
 func (b *hostBuild) judge(v Verdict, format string, args ...any) {
 	v.Message = fmt.Sprintf(format, args...)
 	b.out.verdicts = append(b.out.verdicts, v)
@@ -80,7 +88,7 @@ func (b *hostBuild) judge(v Verdict, format string, args ...any) {
 // hostText names the host in a message.
 func (b *hostBuild) hostText() string {
 	if b.name == "" {
-		return "every host"
+		return "the catch-all host"
 	}
 	return "host " + b.name
 }
@@ -102,25 +110,14 @@ func (b *hostBuild) counting(claims []*claim) []*claim {
 	for _, c := range foreign {
 		b.judge(Verdict{Level: Refused, Reason: HostConflictLost, Origin: c.at(c.field), Other: owner.at(owner.field)},
 			"%s belongs to namespace %s, whose Ingress %s is the oldest that names it; what this Ingress wants of it is not served. Use another host, or move the paths to that namespace.",
-			b.hostText(), owner.ingress.name.Namespace, owner.ingress.name)
+			sentence(b.hostText()), owner.ingress.name.Namespace, owner.ingress.name)
 	}
 	if len(foreign) > 0 {
 		b.judge(Verdict{Level: Info, Reason: HostConflictWon, Origin: owner.at(owner.field), Other: foreign[0].at(foreign[0].field)},
-			"Ingress %s%s of another namespace also names %s; this namespace owns it, so nothing of the other is served.",
-			foreign[0].ingress.name, andOthers(len(foreign)-1), b.hostText())
+			"%s belongs to this namespace. Ingress %s%s of another namespace also names it; nothing that is wanted of it there is served.",
+			sentence(b.hostText()), foreign[0].ingress.name, andOthers(len(foreign)-1))
 	}
 	return own
-}
-
-func andOthers(n int) string {
-	switch n {
-	case 0:
-		return ""
-	case 1:
-		return " and 1 other"
-	default:
-		return fmt.Sprintf(" and %d others", n)
-	}
 }
 
 // A candidate is a path that wants to become a route.
@@ -183,17 +180,17 @@ func (b *hostBuild) judgeConflict(w *candidate) {
 		v := Verdict{Level: Refused, Reason: PathConflictLost, Origin: l.claim.at(l.field), Other: won}
 		if l.claim.ingress == w.claim.ingress {
 			b.judge(v, "%s path %s of %s is in this Ingress twice; %s serves it. Remove one of them.",
-				w.kind, w.path.path, b.hostText(), w.field)
+				w.kind, brief(w.path.path), b.hostText(), w.field)
 			continue
 		}
 		others = append(others, l)
-		b.judge(v, "%s path %s of %s is served by Ingress %s, which is older. Remove the path from one of the two.",
-			w.kind, w.path.path, b.hostText(), w.claim.ingress.name)
+		b.judge(v, "%s path %s of %s is served by Ingress %s, which %s. Remove the path from one of the two.",
+			w.kind, brief(w.path.path), b.hostText(), w.claim.ingress.name, precedes(w.claim, l.claim))
 	}
 	if len(others) > 0 {
 		b.judge(Verdict{Level: Info, Reason: PathConflictWon, Origin: won, Other: others[0].claim.at(others[0].field)},
-			"Ingress %s%s also wants the %s path %s of %s; this one is older and serves it.",
-			others[0].claim.ingress.name, andOthers(len(others)-1), w.kind, w.path.path, b.hostText())
+			"%s path %s of %s is served by this Ingress, and wanted by Ingress %s%s as well; this one %s.",
+			w.kind, brief(w.path.path), b.hostText(), others[0].claim.ingress.name, andOthers(len(others)-1), precedes(w.claim, others[0].claim))
 	}
 }
 

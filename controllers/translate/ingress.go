@@ -106,7 +106,7 @@ func (in *ingress) claim(host, field string) *claim {
 func (in *ingress) readRule(field string, rule *networkingv1.IngressRule) {
 	host, err := hostName(rule.Host)
 	if err != nil {
-		in.judge(Refused, HostInvalid, field+".host", "host %q: %v. The paths of this rule are not served.", rule.Host, err)
+		in.judge(Refused, HostInvalid, field+".host", "Host %q: %v. The paths of this rule are not served.", brief(rule.Host), err)
 		return
 	}
 	c := in.claim(host, field)
@@ -118,7 +118,7 @@ func (in *ingress) readRule(field string, rule *networkingv1.IngressRule) {
 		field := fmt.Sprintf("%s.http.paths[%d]", field, i)
 		p, err := readPath(from)
 		if err != nil {
-			in.judge(Refused, PathInvalid, field, "path %q: %v. This path is not served.", from.Path, err)
+			in.judge(Refused, PathInvalid, field, "Path %q: %v. This path is not served.", brief(from.Path), err)
 			continue
 		}
 		p.field = field
@@ -181,7 +181,7 @@ func (in *ingress) readTLS(entries []networkingv1.IngressTLS) {
 			}
 			if err != nil {
 				field := fmt.Sprintf("%s.hosts[%d]", d.field, j)
-				in.judge(Refused, HostInvalid, field, "host %q: %v. It is not served over TLS.", raw, err)
+				in.judge(Refused, HostInvalid, field, "Host %q: %v. It is not served over TLS.", brief(raw), err)
 				continue
 			}
 			c := in.claim(host, d.field)
@@ -231,7 +231,7 @@ func (in *ingress) readSecretName(field, raw string) string {
 	}
 	field += ".secretName"
 	if len(validation.IsDNS1123Subdomain(raw)) > 0 {
-		in.judge(Refused, SecretNameInvalid, field, "secretName %q is not the name of a Secret in namespace %s. Secrets of other namespaces cannot be used: copy the Secret here and write its name alone.", raw, in.name.Namespace)
+		in.judge(Refused, SecretNameInvalid, field, "secretName %q is not the name of a Secret in namespace %s. Secrets of other namespaces cannot be used: copy the Secret here and write its name alone.", brief(raw), in.name.Namespace)
 		return ""
 	}
 	name := types.NamespacedName{Namespace: in.name.Namespace, Name: raw}
@@ -317,7 +317,7 @@ func readPath(from *networkingv1.HTTPIngressPath) (path, error) {
 			p.path = "/"
 		}
 	default:
-		return path{}, fmt.Errorf("pathType is %q, want Exact, Prefix or ImplementationSpecific", *from.PathType)
+		return path{}, fmt.Errorf("pathType is %q, want Exact, Prefix or ImplementationSpecific", brief(string(*from.PathType)))
 	}
 	normal, err := snapshot.NormalizePath(nil, []byte(p.path))
 	if err != nil {

@@ -46,14 +46,14 @@ func (b *hostBuild) judgeTLSConflict(winner *claim, losers []*claim) {
 	won := winner.at(winner.tls[0].field)
 	for _, l := range losers {
 		b.judge(Verdict{Level: Refused, Reason: CertificateConflictLost, Origin: l.at(l.tls[0].field), Other: won},
-			"The certificate of %s is decided by Ingress %s, which is older, so %s is not used for it. Name the same Secret in both, or declare the host in one.",
-			b.hostText(), winner.ingress.name, secretsText(l))
+			"The certificate of %s is decided by Ingress %s, which %s, so %s is not used for it. Name the same Secret in both, or declare the host in one.",
+			b.hostText(), winner.ingress.name, precedes(winner, l), secretsText(l))
 	}
 	if len(losers) > 0 {
 		l := losers[0]
 		b.judge(Verdict{Level: Info, Reason: CertificateConflictWon, Origin: won, Other: l.at(l.tls[0].field)},
-			"Ingress %s%s also declares %s, with %s; this one is older and decides its certificate.",
-			l.ingress.name, andOthers(len(losers)-1), b.hostText(), secretsText(l))
+			"The certificate of %s is decided by this Ingress, and Ingress %s%s declares it as well, with %s; this one %s.",
+			b.hostText(), l.ingress.name, andOthers(len(losers)-1), secretsText(l), precedes(winner, l))
 	}
 }
 
@@ -116,10 +116,12 @@ func (b *hostBuild) judgeSecret(at snapshot.Origin, s *Secret) {
 	instead := "No certificate is served from it."
 	if s.Certificate != nil {
 		v.Level = Warning
-		instead = "The last good certificate is served instead, valid until " + date(s.Certificate.Leaf().NotAfter) + "."
-	}
-	if s.Reason == CertificateNotYetValid && s.Certificate != nil && b.now.Before(s.Certificate.Leaf().NotAfter) {
-		v.Level = Info
+		until := s.Certificate.Leaf().NotAfter
+		if s.Reason == CertificateNotYetValid && !b.now.After(until) {
+			// An early renewal is no fault.
+			v.Level = Info
+		}
+		instead = "The last good certificate is served instead; it is valid until " + date(until) + "."
 	}
 	advice := secretAdvice[s.Reason]
 	name := s.Origin.Namespace + "/" + s.Origin.Name
@@ -137,7 +139,7 @@ func (b *hostBuild) judgePending(at snapshot.Origin, s *Secret) {
 		return
 	}
 	v := Verdict{Level: Info, Reason: CertificateNotYetValid, Origin: at, Other: s.Origin}
-	b.judge(v, "Secret %s/%s: its new certificate is valid from %s and is served from then on.", s.Origin.Namespace, s.Origin.Name, date(s.Pending))
+	b.judge(v, "Secret %s/%s: a newer certificate waits until it is valid, from %s.", s.Origin.Namespace, s.Origin.Name, date(s.Pending))
 }
 
 // secretAdvice says what to do; a message ends with it.
@@ -146,7 +148,7 @@ var secretAdvice = map[Reason]string{
 	SecretWrongType:        " Create it anew with type kubernetes.io/tls.",
 	SecretInvalid:          " Put a PEM chain, leaf first, into tls.crt and its private key into tls.key.",
 	SecretUnreadable:       " Let the controller's ServiceAccount get this Secret.",
-	CertificateNotYetValid: " It is served once it is valid.",
+	CertificateNotYetValid: " The new one is served as soon as it is valid.",
 }
 
 // judgeCertificate looks at a certificate that is served.
@@ -194,11 +196,3 @@ func namesText(names []string) string {
 }
 
 func date(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
-// sentence begins s with a capital, unless it begins with the name of a key.
-func sentence(s string) string {
-	if strings.HasPrefix(s, "tls.") || s == "" {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
-}

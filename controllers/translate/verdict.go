@@ -2,7 +2,9 @@ package translate
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
@@ -154,4 +156,33 @@ func compareOrigins(a, b snapshot.Origin) int {
 		cmp.Compare(a.Field, b.Field),
 		cmp.Compare(a.UID, b.UID),
 	)
+}
+
+// brief returns s short enough for a message, which an Event must hold.
+func brief(s string) string {
+	const most = 100
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// andOthers counts those that a message does not name.
+func andOthers(n int) string {
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return " and 1 other"
+	default:
+		return fmt.Sprintf(" and %d others", n)
+	}
+}
+
+// sentence begins s with a capital, unless it begins with the name of a key.
+func sentence(s string) string {
+	if s == "" || strings.HasPrefix(s, "tls.") {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
 }
