@@ -1,0 +1,126 @@
+package controllers
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// A kind is one of the kinds that are watched.
+type kind string
+
+const (
+	ingressKind kind = "Ingress"
+	classKind   kind = "IngressClass"
+	serviceKind kind = "Service"
+	sliceKind   kind = "EndpointSlice"
+	secretKind  kind = "Secret"
+)
+
+var watchedKinds = []kind{classKind, ingressKind, serviceKind, sliceKind, secretKind}
+
+type objectKey struct {
+	kind kind
+	name types.NamespacedName
+}
+
+// A change is the last state of an object that was seen.
+type change struct {
+	// object is nil once the object is gone. It is shared with the informer's
+	// cache: nobody may write to it.
+	object client.Object
+	// seen is when the oldest state was seen that nobody has looked at.
+	seen time.Time
+}
+
+// changes is the mailbox between the informers and the loop. It holds the last
+// state of each object only, so it is never larger than the cluster.
+type changes struct {
+	wake chan struct{}
+
+	mu sync.Mutex
+	// session is the current one; what an earlier one still says is ignored.
+	session view
+	synced  bool
+	waiting map[objectKey]change
+	// relevant holds the Secrets that the loop wants to hear of: of all others
+	// not even the change is kept.
+	relevant map[types.NamespacedName]struct{}
+}
+
+func newChanges() *changes {
+	return &changes{
+		wake:     make(chan struct{}, 1),
+		waiting:  make(map[objectKey]change),
+		relevant: make(map[types.NamespacedName]struct{}),
+	}
+}
+
+// begin makes s the session that is listened to. It will list everything.
+func (c *changes) begin(s view) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session, c.synced = s, false
+	clear(c.waiting)
+}
+
+// finish says that everything which s lists at its beginning was put.
+func (c *changes) finish(s view) {
+	c.mu.Lock()
+	if c.session == s {
+		c.synced = true
+	}
+	c.mu.Unlock()
+	c.notify()
+}
+
+// put takes in the state of an object, nil for one that is gone.
+func (c *changes) put(s view, key objectKey, object client.Object, now time.Time) {
+	c.mu.Lock()
+	_, relevant := c.relevant[key.name]
+	if c.session != s || key.kind == secretKind && !relevant {
+		c.mu.Unlock()
+		return
+	}
+	if earlier, ok := c.waiting[key]; ok {
+		now = earlier.seen
+	}
+	c.waiting[key] = change{object, now}
+	c.mu.Unlock()
+	c.notify()
+}
+
+// take returns what is waiting, the session it comes from, and whether that one
+// has listed everything.
+func (c *changes) take() (waiting map[objectKey]change, from view, synced bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	waiting = c.waiting
+	if len(waiting) > 0 {
+		c.waiting = make(map[objectKey]change)
+	} else {
+		waiting = nil
+	}
+	return waiting, c.session, c.synced
+}
+
+// listen sets whether changes of a Secret are kept. One that wants to know the
+// state of a Secret listens first and looks then, so that nothing is missed.
+func (c *changes) listen(name types.NamespacedName, on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if on {
+		c.relevant[name] = struct{}{}
+	} else {
+		delete(c.relevant, name)
+	}
+}
+
+func (c *changes) notify() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,221 @@
+// Package controllers keeps the data plane in step with a cluster.
+//
+// A [Controller] watches Ingress, IngressClass, Service, EndpointSlice and the
+// metadata of Secret, reads the Secrets that Ingresses of its classes name,
+// translates everything ([translate]) and hands each change to a [Publisher].
+// It runs the same way on every replica; only the status of Ingresses is written
+// by one of them, the holder of a Lease.
+//
+// The pieces, in the order in which a change passes them:
+//
+//   - session.go: the informers of one controller-runtime manager. When a manager
+//     ends, for whatever reason, the next one begins; the data plane serves on.
+//   - changes.go: what the informers saw and nobody has looked at yet, the last
+//     state of each object only.
+//   - loop.go: one goroutine that owns the translator and the store of Secrets.
+//   - reads.go, fill.go: which Secrets to read, and reading them.
+//   - verdicts.go, event*.go: what the owners of objects are told.
+//   - status.go, leader.go: status.loadBalancer.
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+
+	"github.com/cardea-dev/cardea/controllers/secrets"
+	"github.com/cardea-dev/cardea/controllers/translate"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// A Publisher takes what is to be served: the data plane.
+type Publisher interface {
+	Publish(snapshot.Update) error
+}
+
+// Config configures a [Controller].
+type Config struct {
+	// REST says how to reach the API server.
+	REST *rest.Config
+	// Publisher is called by one goroutine at a time.
+	Publisher Publisher
+	// Translate says how to translate; its ControllerName and Class say which
+	// Ingresses are ours.
+	Translate translate.Options
+	// WatchNamespace restricts everything that has a namespace to one. Default
+	// all.
+	WatchNamespace string
+	// LastGoodAfterDelete is how long the certificate of a deleted Secret is
+	// served. Nil means [secrets.DefaultLastGoodAfterDelete], 0 ends it at once.
+	LastGoodAfterDelete *time.Duration
+	// Events are told what the owners of objects should know, and run by
+	// [Controller.Run]. Nil: only the log is.
+	Events *Events
+	// Status says what to write into the status of Ingresses. The zero value
+	// writes nothing.
+	Status StatusConfig
+	// Metrics are called when a number changes.
+	Metrics Metrics
+	Logger  logr.Logger
+
+	// pause is the least time between two publishes; default 50 ms.
+	pause time.Duration
+}
+
+// StatusConfig says what is written into status.loadBalancer of Ingresses, and
+// who writes it.
+type StatusConfig struct {
+	// PublishService is the Service whose addresses are written.
+	PublishService types.NamespacedName
+	// PublishAddresses are written as they are, instead: IP addresses and names.
+	PublishAddresses []string
+	// Namespace is that of the Lease by which the replicas agree on a writer.
+	Namespace string
+	// Lease is its name. Default "cardea-leader".
+	Lease string
+	// Identity is this replica in the Lease.
+	Identity string
+	// LeaseDuration, RenewDeadline and RetryPeriod are those of
+	// client-go/leaderelection. Default 15 s, 10 s, 2 s.
+	LeaseDuration, RenewDeadline, RetryPeriod time.Duration
+}
+
+func (s StatusConfig) enabled() bool {
+	return len(s.PublishAddresses) > 0 || s.PublishService.Name != ""
+}
+
+// Metrics are functions that are told numbers. Any may be nil.
+type Metrics struct {
+	// Verdicts is told how many verdicts there are, by level and reason.
+	Verdicts func(map[VerdictKey]int)
+	// Secrets is told how many Secrets are referenced and how many of them are
+	// served from an earlier content.
+	Secrets func(referenced, lastGood int)
+	// SecretRead is told the result of each read of a Secret: "read", "absent",
+	// "forbidden" or "error".
+	SecretRead func(result string)
+	// Session is told when the watches of the cluster are in step (1) and when a
+	// new session begins (0).
+	Session func(synced bool)
+	// Leader is told whether this replica writes status.
+	Leader func(bool)
+}
+
+// VerdictKey is what verdicts are counted by.
+type VerdictKey struct {
+	Level  translate.Level
+	Reason translate.Reason
+}
+
+// A Controller keeps one data plane in step with one cluster.
+type Controller struct {
+	cfg     Config
+	changes *changes
+	status  *statusWriter // nil: status is not written
+
+	mu       sync.Mutex
+	notReady string
+	// trouble is the last error of each watch that is not in step.
+	trouble map[string]string
+}
+
+// New returns a controller; [Controller.Run] starts it. It does not contact the
+// API server.
+func New(cfg Config) (*Controller, error) {
+	switch {
+	case cfg.REST == nil:
+		return nil, errors.New("controllers: no REST config")
+	case cfg.Publisher == nil:
+		return nil, errors.New("controllers: no publisher")
+	}
+	if cfg.Translate.ControllerName == "" {
+		cfg.Translate.ControllerName = translate.DefaultControllerName
+	}
+	if cfg.LastGoodAfterDelete == nil {
+		d := secrets.DefaultLastGoodAfterDelete
+		cfg.LastGoodAfterDelete = &d
+	}
+	if cfg.pause == 0 {
+		cfg.pause = 50 * time.Millisecond
+	}
+	cfg.REST = rest.CopyConfig(cfg.REST)
+	// Reads are bounded by their number at a time; client-go's own limit (5 a
+	// second) would make the first fill of a large cluster last for minutes.
+	cfg.REST.QPS = -1
+
+	c := &Controller{
+		cfg:      cfg,
+		changes:  newChanges(),
+		notReady: "the cluster has not been read yet",
+		trouble:  make(map[string]string),
+	}
+	if cfg.Status.enabled() {
+		status, err := newStatusWriter(cfg)
+		if err != nil {
+			return nil, fmt.Errorf("controllers: status: %w", err)
+		}
+		c.status = status
+	}
+	return c, nil
+}
+
+// Run runs until ctx ends. Nothing that the API server does or does not do makes
+// it return earlier.
+func (c *Controller) Run(ctx context.Context) error {
+	reader, err := newSecretReader(c.cfg.REST, c.cfg.WatchNamespace)
+	if err != nil {
+		return fmt.Errorf("controllers: %w", err)
+	}
+	var running sync.WaitGroup
+	defer running.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+
+	if c.cfg.Events != nil {
+		running.Go(func() { c.cfg.Events.Run(ctx) })
+	}
+	if c.status != nil {
+		running.Go(func() { c.status.Run(ctx) })
+	}
+	running.Go(func() { newLoop(c, reader).run(ctx) })
+	c.runSessions(ctx)
+	return nil
+}
+
+// NotReady says why the first full table is not published yet; "" once it is.
+// It never goes back: what was published is served whatever happens to the API
+// server.
+func (c *Controller) NotReady() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.notReady == "" {
+		return ""
+	}
+	why := c.notReady
+	for _, kind := range watchedKinds {
+		if err, ok := c.trouble[string(kind)]; ok {
+			why += fmt.Sprintf("; %s: %s", kind, err)
+		}
+	}
+	return why
+}
+
+func (c *Controller) setNotReady(why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.notReady != "" {
+		c.notReady = why
+	}
+}
+
+func (c *Controller) setReady() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.notReady = ""
+}

@@ -1,0 +1,128 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+)
+
+const (
+	// readsAtATime bounds the GETs under way.
+	readsAtATime = 32
+	readTimeout  = 10 * time.Second
+	// Many Secrets are had faster by listing all that are of type
+	// kubernetes.io/tls, if at least every fourth Secret of the cluster is wanted.
+	listFrom  = 100
+	listShare = 4
+	listPage  = 250
+)
+
+// A secretReader reads Secrets from the API server itself, past every cache.
+type secretReader interface {
+	get(ctx context.Context, name types.NamespacedName) (*corev1.Secret, error)
+	// list calls each for every Secret of type kubernetes.io/tls.
+	list(ctx context.Context, each func(*corev1.Secret)) error
+}
+
+// A read is the end of an attempt to read one Secret.
+type read struct {
+	name types.NamespacedName
+	// secret is nil if there is none, or if err is set.
+	secret *corev1.Secret
+	err    error
+	// listed says that it was part of a listing.
+	listed bool
+	// missed says that the listing did not have it, which means nothing: it may be
+	// of another type.
+	missed bool
+}
+
+// readOne reads one Secret.
+func readOne(ctx context.Context, from secretReader, name types.NamespacedName) read {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	secret, err := from.get(ctx, name)
+	if apierrors.IsNotFound(err) {
+		return read{name: name}
+	}
+	return read{name: name, secret: secret, err: err}
+}
+
+// readMany reads the named Secrets by listing, and calls end once for each.
+func readMany(ctx context.Context, from secretReader, names []types.NamespacedName, end func(read)) {
+	open := make(map[types.NamespacedName]struct{}, len(names))
+	for _, name := range names {
+		open[name] = struct{}{}
+	}
+	err := from.list(ctx, func(secret *corev1.Secret) {
+		name := types.NamespacedName{Namespace: secret.Namespace, Name: secret.Name}
+		if _, ok := open[name]; ok {
+			delete(open, name)
+			end(read{name: name, secret: secret, listed: true})
+		}
+	})
+	for name := range open {
+		end(read{name: name, err: err, listed: true, missed: err == nil})
+	}
+}
+
+// definite reports whether err is the answer of an API server that works, about
+// this one Secret, and not the lack of one.
+func definite(err error) bool {
+	status := apierrors.APIStatus(nil)
+	if !errors.As(err, &status) {
+		return false
+	}
+	return !apierrors.IsServiceUnavailable(err) && !apierrors.IsTooManyRequests(err) &&
+		!apierrors.IsTimeout(err) && !apierrors.IsServerTimeout(err) && !apierrors.IsUnauthorized(err)
+}
+
+// apiSecrets is the secretReader of a cluster.
+type apiSecrets struct {
+	client    typedcorev1.SecretsGetter
+	namespace string
+}
+
+func newSecretReader(config *rest.Config, namespace string) (secretReader, error) {
+	config = rest.CopyConfig(config)
+	// Protobuf carries the data as it is, JSON in base64.
+	config.ContentType = runtime.ContentTypeProtobuf
+	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	client, err := typedcorev1.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return apiSecrets{client, namespace}, nil
+}
+
+func (a apiSecrets) get(ctx context.Context, name types.NamespacedName) (*corev1.Secret, error) {
+	secret, err := a.client.Secrets(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err // not the empty object that comes with it
+	}
+	return secret, nil
+}
+
+func (a apiSecrets) list(ctx context.Context, each func(*corev1.Secret)) error {
+	options := metav1.ListOptions{FieldSelector: "type=" + string(corev1.SecretTypeTLS), Limit: listPage}
+	for {
+		page, err := a.client.Secrets(a.namespace).List(ctx, options)
+		if err != nil {
+			return err
+		}
+		for i := range page.Items {
+			each(&page.Items[i])
+		}
+		if options.Continue = page.Continue; options.Continue == "" {
+			return nil
+		}
+	}
+}

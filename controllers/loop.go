@@ -1,0 +1,533 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/cardea-dev/cardea/controllers/secrets"
+	"github.com/cardea-dev/cardea/controllers/translate"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// A view is what the loop asks the session that is in step.
+type view interface {
+	secret(name types.NamespacedName) (resourceVersion string, exists bool)
+	countSecrets() int
+}
+
+// The loop is the one goroutine that translates and publishes. It owns all that
+// it holds; other goroutines reach it through changes and results.
+//
+// Each turn: take what changed, give it to the translator, ask for the Secrets
+// that are named, and, at most once a pause, translate and publish. Changes of
+// Secrets do not wait for the pause before they are read.
+type loop struct {
+	c          *Controller
+	log        logr.Logger
+	reader     secretReader
+	translator *translate.Translator
+	store      *secrets.Store
+	reads      *reads
+	results    chan []read
+	reading    sync.WaitGroup
+	listing    bool
+
+	// view is the last session that was in step, nil before the first.
+	view view
+	// known says which session has seen an object last.
+	known map[objectKey]view
+
+	// dirty says that the translator was given something since it translated;
+	// since is when the oldest of it was seen.
+	dirty      bool
+	since      time.Time
+	translated time.Time
+	result     translate.Result
+	// pending is translated and not published; published is the last Spec that
+	// was.
+	pending   snapshot.Update
+	published *snapshot.Spec
+	// heldSince is when pending was first held back for Secrets that are being
+	// read; retryAt when a failed publish is tried again.
+	heldSince, retryAt time.Time
+	judge              *judge
+	// lastGood holds the Secrets that are served from an earlier content.
+	lastGood map[types.NamespacedName]struct{}
+	counted  [2]int
+}
+
+const (
+	// holdSpec is how long a table waits for Secrets that are being read. A host
+	// that changes its Secret would lose its certificate for a moment otherwise.
+	holdSpec = 500 * time.Millisecond
+	// holdVerdicts is how long verdicts wait for them.
+	holdVerdicts = 5 * time.Second
+	// publishRetry is the pause after a publish that was refused.
+	publishRetry = time.Second
+)
+
+func newLoop(c *Controller, reader secretReader) *loop {
+	return &loop{
+		c:          c,
+		log:        c.cfg.Logger,
+		reader:     reader,
+		translator: translate.New(c.cfg.Translate),
+		store:      secrets.New(*c.cfg.LastGoodAfterDelete),
+		reads:      newReads(),
+		results:    make(chan []read, readsAtATime),
+		known:      make(map[objectKey]view),
+		judge:      newJudge(c.cfg),
+		lastGood:   make(map[types.NamespacedName]struct{}),
+	}
+}
+
+func (l *loop) run(ctx context.Context) {
+	defer l.reading.Wait()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.c.changes.wake:
+		case batch := <-l.results:
+			l.takeReads(batch, time.Now())
+		case <-timer.C:
+		}
+		timer.Reset(time.Until(l.turn(ctx, time.Now())))
+	}
+}
+
+// turn does what there is to do now and returns when to come again.
+func (l *loop) turn(ctx context.Context, now time.Time) time.Time {
+	l.takeChanges(now)
+	if l.view == nil {
+		return now.Add(time.Hour) // finish of the first session wakes us
+	}
+	l.passTime(now)
+	if l.dirty && !l.translated.Add(l.c.cfg.pause).After(now) {
+		l.translate(now)
+	}
+	l.startReads(ctx, now)
+	l.publish(now)
+	return l.next(now)
+}
+
+// takeChanges gives the translator what the informers saw.
+func (l *loop) takeChanges(now time.Time) {
+	waiting, from, synced := l.c.changes.take()
+	for key, change := range waiting {
+		if key.kind == secretKind {
+			l.secretChanged(key.name, change, now)
+			continue
+		}
+		l.apply(key, change, from)
+		l.touch(change.seen)
+	}
+	if synced && l.view != from {
+		l.view = from
+		l.inStep(now)
+	}
+}
+
+// touch says that the translator was given something that was seen at a time.
+func (l *loop) touch(seen time.Time) {
+	l.dirty = true
+	if l.since.IsZero() || !seen.IsZero() && seen.Before(l.since) {
+		l.since = seen
+	}
+}
+
+func (l *loop) apply(key objectKey, change change, from view) {
+	if change.object == nil {
+		l.forget(key)
+		return
+	}
+	l.known[key] = from
+	switch o := change.object.(type) {
+	case *networkingv1.Ingress:
+		l.translator.SetIngress(o)
+		if l.c.status != nil {
+			l.c.status.ingress(o)
+		}
+	case *networkingv1.IngressClass:
+		l.translator.SetClass(o)
+	case *corev1.Service:
+		l.translator.SetService(o)
+	case *discoveryv1.EndpointSlice:
+		l.translator.SetSlice(o)
+	}
+}
+
+func (l *loop) forget(key objectKey) {
+	delete(l.known, key)
+	switch key.kind {
+	case ingressKind:
+		l.translator.DeleteIngress(key.name)
+		if l.c.status != nil {
+			l.c.status.gone(key.name)
+		}
+	case classKind:
+		l.translator.DeleteClass(key.name.Name)
+	case serviceKind:
+		l.translator.DeleteService(key.name)
+	case sliceKind:
+		l.translator.DeleteSlice(key.name)
+	}
+}
+
+// inStep begins to trust a new session: what it has not seen is gone, and what
+// happened to Secrets between two sessions is found out.
+func (l *loop) inStep(now time.Time) {
+	for key, seen := range l.known {
+		if seen != l.view {
+			l.forget(key)
+		}
+	}
+	for name := range l.reads.entries {
+		l.look(name, now)
+	}
+	l.touch(now)
+}
+
+// look asks for a read of a Secret if its metadata says that there is something
+// new.
+func (l *loop) look(name types.NamespacedName, now time.Time) {
+	version, exists := l.view.secret(name)
+	if exists {
+		l.reads.request(name, version, now)
+		return
+	}
+	l.reads.absent(name)
+	l.store.Update(name, nil, now)
+	l.setSecret(name, now)
+	l.touch(now)
+}
+
+func (l *loop) secretChanged(name types.NamespacedName, change change, now time.Time) {
+	if _, wanted := l.reads.entries[name]; !wanted {
+		return
+	}
+	if change.object != nil {
+		l.reads.request(name, change.object.GetResourceVersion(), change.seen)
+		return
+	}
+	l.reads.absent(name)
+	l.store.Update(name, nil, now)
+	l.setSecret(name, now)
+	l.touch(change.seen)
+}
+
+// setSecret gives the translator the state of a Secret.
+func (l *loop) setSecret(name types.NamespacedName, now time.Time) {
+	state := l.store.State(name, now)
+	if state.LastGood {
+		l.lastGood[name] = struct{}{}
+	} else {
+		delete(l.lastGood, name)
+	}
+	l.translator.SetSecret(name, state)
+}
+
+// passTime does what time alone does: certificates begin and end.
+func (l *loop) passTime(now time.Time) {
+	for _, name := range l.store.Due(now) {
+		l.setSecret(name, now)
+		l.touch(now)
+	}
+	if next := l.result.Next; !next.IsZero() && !next.After(now) {
+		l.touch(now)
+	}
+}
+
+// translate makes a new result of what the translator was given, and follows
+// what it says about Secrets.
+func (l *loop) translate(now time.Time) {
+	l.dirty, l.translated = false, now
+	l.result = l.translator.Translate(now)
+
+	for name := range l.result.Secrets {
+		if l.reads.add(name) {
+			l.c.changes.listen(name, true)
+			l.look(name, now)
+		}
+	}
+	if len(l.reads.entries) > len(l.result.Secrets) {
+		l.forgetSecrets()
+	}
+	if l.c.status != nil {
+		l.c.status.ours(l.result.Ingresses)
+	}
+
+	l.pending.Spec = l.result.Spec
+	if l.result.Spec == l.published {
+		l.pending.Spec = nil
+	}
+	if len(l.result.Endpoints) > 0 {
+		if l.pending.Endpoints == nil {
+			l.pending.Endpoints = make(map[string][]snapshot.Endpoint, len(l.result.Endpoints))
+		}
+		maps.Copy(l.pending.Endpoints, l.result.Endpoints)
+	}
+	if l.pending.Spec == nil && len(l.pending.Endpoints) == 0 {
+		l.since = time.Time{} // it changed nothing
+	}
+}
+
+// forgetSecrets drops the Secrets that no Ingress names any more.
+func (l *loop) forgetSecrets() {
+	for name := range l.reads.entries {
+		if _, named := l.result.Secrets[name]; named {
+			continue
+		}
+		l.c.changes.listen(name, false)
+		l.reads.drop(name)
+		l.translator.DeleteSecret(name)
+		delete(l.lastGood, name)
+	}
+	l.store.Retain(func(name types.NamespacedName) bool {
+		_, named := l.result.Secrets[name]
+		return named
+	})
+}
+
+// startReads starts the reads that are due: many by listing, few one by one.
+func (l *loop) startReads(ctx context.Context, now time.Time) {
+	if n := len(l.reads.queued); n >= listFrom && !l.listing && n*listShare >= l.view.countSecrets() {
+		l.list(ctx, l.reads.startListing(now))
+		return
+	}
+	l.readEach(ctx, l.reads.start(readsAtATime, now))
+}
+
+func (l *loop) readEach(ctx context.Context, names []types.NamespacedName) {
+	for _, name := range names {
+		l.reading.Go(func() { l.end(ctx, []read{readOne(ctx, l.reader, name)}) })
+	}
+}
+
+// list reads many Secrets with a few requests. What the listing does not have is
+// read one by one.
+func (l *loop) list(ctx context.Context, names []types.NamespacedName) {
+	l.listing = true
+	l.reading.Go(func() {
+		var batch []read
+		readMany(ctx, l.reader, names, func(r read) {
+			if batch = append(batch, r); len(batch) == listPage {
+				l.end(ctx, batch)
+				batch = nil
+			}
+		})
+		l.end(ctx, append(batch, read{})) // a read of nothing ends the listing
+	})
+}
+
+func (l *loop) end(ctx context.Context, batch []read) {
+	select {
+	case l.results <- batch:
+	case <-ctx.Done():
+	}
+}
+
+// takeReads takes in what was read.
+func (l *loop) takeReads(batch []read, now time.Time) {
+	for _, r := range batch {
+		if r.name.Name == "" {
+			l.listing = false
+			continue
+		}
+		if e := l.reads.ended(r.name, r.listed); e != nil {
+			l.takeRead(r, e, now)
+		}
+	}
+}
+
+func (l *loop) takeRead(r read, e *reading, now time.Time) {
+	again := e.again
+	e.again = false
+	if r.missed || again && r.secret == nil {
+		l.look(r.name, now)
+		return
+	}
+	switch {
+	case r.err != nil:
+		l.readFailed(r, e, now)
+		return
+	case r.secret == nil:
+		l.count("absent")
+		l.touch(l.reads.succeeded(e, ""))
+		l.store.Update(r.name, nil, now)
+	default:
+		l.count("read")
+		if again {
+			// The content may be older than what is known: of a Secret that is gone
+			// since, it must not come back.
+			if _, exists := l.view.secret(r.name); !exists {
+				l.look(r.name, now)
+				return
+			}
+		}
+		since := l.reads.succeeded(e, r.secret.ResourceVersion)
+		l.touch(since)
+		l.store.Update(r.name, r.secret, now)
+		if again {
+			version, _ := l.view.secret(r.name)
+			l.reads.request(r.name, version, since)
+		}
+	}
+	l.setSecret(r.name, now)
+}
+
+func (l *loop) readFailed(r read, e *reading, now time.Time) {
+	problem := "it could not be read: " + r.err.Error()
+	switch {
+	case apierrors.IsForbidden(r.err):
+		l.count("forbidden")
+		problem = "the API server forbids Cardea to read it"
+		e.failures = max(e.failures, readGiveUp) // asking again will not help soon
+	default:
+		l.count("error")
+	}
+	l.reads.failed(r.name, e, definite(r.err), now)
+	if e.failures == 1 || e.resolved {
+		l.log.V(1).Info("a secret could not be read", "secret", r.name.String(), "error", r.err.Error(), "attempt", e.failures)
+	}
+	l.store.Unreadable(r.name, problem, now)
+	l.setSecret(r.name, now)
+	l.touch(now)
+}
+
+func (l *loop) count(result string) {
+	if l.c.cfg.Metrics.SecretRead != nil {
+		l.c.cfg.Metrics.SecretRead(result)
+	}
+}
+
+// publish hands over what is pending, unless it has to wait.
+func (l *loop) publish(now time.Time) {
+	if l.dirty || now.Before(l.retryAt) {
+		return
+	}
+	wait := l.reads.unresolved > 0
+	if !wait {
+		l.heldSince = time.Time{}
+	} else if l.heldSince.IsZero() {
+		l.heldSince = now
+	}
+	if l.published == nil && wait {
+		l.c.setNotReady(fmt.Sprintf("%d of the %d Secrets that Ingresses name are not read yet", l.reads.unresolved, len(l.reads.entries)))
+		return
+	}
+	if !wait || now.Sub(l.heldSince) >= holdVerdicts {
+		l.judge.take(l.result.Verdicts)
+		l.countSecrets()
+	}
+
+	update, whole := l.pending, true
+	if wait && now.Sub(l.heldSince) < holdSpec && l.reads.trying() {
+		update, whole = l.endpointsOnly(), false
+	}
+	if update.Spec == nil && len(update.Endpoints) == 0 {
+		return
+	}
+	update.Since = l.since
+	if err := l.c.cfg.Publisher.Publish(update); err != nil {
+		l.log.Error(err, "the data plane refused an update; what was published before is served on")
+		l.retryAt = now.Add(publishRetry)
+		return
+	}
+	l.retryAt = time.Time{}
+	if !whole {
+		maps.DeleteFunc(l.pending.Endpoints, func(id string, _ []snapshot.Endpoint) bool {
+			_, done := update.Endpoints[id]
+			return done
+		})
+		return
+	}
+	if update.Spec != nil && l.published == nil {
+		l.log.Info("the first full table is published", "hosts", len(update.Spec.Hosts), "pools", len(update.Spec.Pools), "secrets", len(l.reads.entries))
+		l.c.setReady()
+	}
+	if update.Spec != nil {
+		l.published = update.Spec
+	}
+	// The maps of an update belong to the data plane now.
+	l.pending, l.since = snapshot.Update{}, time.Time{}
+}
+
+// countSecrets tells the metrics about the Secrets, if something changed.
+func (l *loop) countSecrets() {
+	counts := [2]int{len(l.reads.entries), len(l.lastGood)}
+	if l.c.cfg.Metrics.Secrets != nil && counts != l.counted {
+		l.counted = counts
+		l.c.cfg.Metrics.Secrets(counts[0], counts[1])
+	}
+}
+
+// endpointsOnly is the part of pending that needs no new table: the endpoints of
+// pools that are in force.
+func (l *loop) endpointsOnly() snapshot.Update {
+	var part snapshot.Update
+	for id, endpoints := range l.pending.Endpoints {
+		if !hasPool(l.published, id) {
+			continue
+		}
+		if part.Endpoints == nil {
+			part.Endpoints = make(map[string][]snapshot.Endpoint)
+		}
+		part.Endpoints[id] = endpoints
+	}
+	return part
+}
+
+func hasPool(spec *snapshot.Spec, id string) bool {
+	if spec == nil {
+		return false
+	}
+	_, ok := slices.BinarySearchFunc(spec.Pools, id, func(p *snapshot.Pool, id string) int {
+		if p.ID < id {
+			return -1
+		} else if p.ID > id {
+			return 1
+		}
+		return 0
+	})
+	return ok
+}
+
+// next returns when there is something to do if nothing else happens.
+func (l *loop) next(now time.Time) time.Time {
+	next := now.Add(time.Hour)
+	sooner := func(at time.Time) {
+		if !at.IsZero() && at.Before(next) {
+			next = at
+		}
+	}
+	if l.dirty {
+		sooner(l.translated.Add(l.c.cfg.pause))
+	} else {
+		sooner(l.result.Next)
+	}
+	sooner(l.store.Next())
+	sooner(l.reads.next(readsAtATime))
+	sooner(l.retryAt)
+	if !l.heldSince.IsZero() && l.published != nil {
+		if at := l.heldSince.Add(holdSpec); at.After(now) {
+			sooner(at)
+		} else {
+			sooner(l.heldSince.Add(holdVerdicts))
+		}
+	}
+	return next
+}

@@ -1,0 +1,214 @@
+package controllers
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// reads decides which Secrets are read when. It is a pure state machine of the
+// loop; times are given.
+//
+// A Secret is resolved once something definite is known of it: its content, that
+// it does not exist, or that it will not be had. Until then nobody can say what
+// to serve for the hosts that need it.
+type reads struct {
+	entries map[types.NamespacedName]*reading
+	// queued holds the names to read, also those that wait for another attempt.
+	queued     map[types.NamespacedName]*reading
+	running    int
+	unresolved int
+}
+
+type reading struct {
+	resolved bool
+	running  bool
+	// listed says that the read under way is part of a listing.
+	listed bool
+	// again says that the Secret changed while it was being read.
+	again bool
+	// version is the resourceVersion of the content last read.
+	version  string
+	failures int
+	// notBefore is when the next attempt may be made.
+	notBefore time.Time
+	// since is when the oldest change was seen that was not yet read.
+	since time.Time
+}
+
+func newReads() *reads {
+	return &reads{
+		entries: make(map[types.NamespacedName]*reading),
+		queued:  make(map[types.NamespacedName]*reading),
+	}
+}
+
+// add begins to keep a name; it reports whether it is new.
+func (r *reads) add(name types.NamespacedName) bool {
+	if _, ok := r.entries[name]; ok {
+		return false
+	}
+	r.entries[name] = &reading{}
+	r.unresolved++
+	return true
+}
+
+// drop forgets a name. A read under way is ignored when it ends.
+func (r *reads) drop(name types.NamespacedName) {
+	e, ok := r.entries[name]
+	if !ok {
+		return
+	}
+	r.resolve(e)
+	delete(r.entries, name)
+	delete(r.queued, name)
+}
+
+// request asks for a read because of a change that was seen at the time since.
+// version is what the Secret's metadata says; content of that version needs no
+// second read.
+func (r *reads) request(name types.NamespacedName, version string, since time.Time) {
+	e, ok := r.entries[name]
+	if !ok || version != "" && version == e.version {
+		return
+	}
+	if e.since.IsZero() {
+		e.since = since
+	}
+	if e.running {
+		e.again = true
+		return
+	}
+	e.failures, e.notBefore = 0, time.Time{}
+	r.queued[name] = e
+}
+
+// absent says that the Secret does not exist: nothing is to be read.
+func (r *reads) absent(name types.NamespacedName) {
+	e, ok := r.entries[name]
+	if !ok {
+		return
+	}
+	e.version, e.since, e.failures = "", time.Time{}, 0
+	e.again = e.running
+	delete(r.queued, name)
+	r.resolve(e)
+}
+
+// start returns names to read now, so many that no more than limit are being
+// read at a time, and counts them as being read.
+func (r *reads) start(limit int, now time.Time) []types.NamespacedName {
+	var names []types.NamespacedName
+	for name, e := range r.queued {
+		if r.running >= limit {
+			break
+		}
+		if e.notBefore.After(now) {
+			continue
+		}
+		delete(r.queued, name)
+		e.running = true
+		r.running++
+		names = append(names, name)
+	}
+	return names
+}
+
+// startListing returns all names that may be read now, as parts of a listing.
+func (r *reads) startListing(now time.Time) []types.NamespacedName {
+	var names []types.NamespacedName
+	for name, e := range r.queued {
+		if e.notBefore.After(now) {
+			continue
+		}
+		delete(r.queued, name)
+		e.running, e.listed = true, true
+		names = append(names, name)
+	}
+	return names
+}
+
+// ended says that a read has ended, as part of a listing or not, and returns the
+// entry; nil if nobody waits for it any more. The caller judges the result, then
+// calls succeeded, failed or request.
+func (r *reads) ended(name types.NamespacedName, listed bool) *reading {
+	if !listed {
+		r.running--
+	}
+	e := r.entries[name]
+	if e == nil || !e.running || e.listed != listed {
+		return nil
+	}
+	e.running, e.listed = false, false
+	return e
+}
+
+// succeeded says that e was read in the given version and returns since when
+// that was due.
+func (r *reads) succeeded(e *reading, version string) (since time.Time) {
+	since = e.since
+	e.version, e.since, e.failures = version, time.Time{}, 0
+	r.resolve(e)
+	return since
+}
+
+const (
+	readRetryMin = 500 * time.Millisecond
+	readRetryMax = 30 * time.Second
+	// readGiveUp is the number of failures after which a Secret that a working
+	// API server does not give is not waited for any more.
+	readGiveUp = 3
+)
+
+// failed says that e was not read. It is queued for another attempt. definite
+// says that the API server is there and gave this answer.
+func (r *reads) failed(name types.NamespacedName, e *reading, definite bool, now time.Time) {
+	e.failures++
+	pause := readRetryMax
+	if e.failures < 7 {
+		pause = min(readRetryMin<<(e.failures-1), readRetryMax)
+	}
+	// Spread the attempts, so that many Secrets do not come back all at once.
+	e.notBefore = now.Add(pause/2 + rand.N(pause/2+1))
+	r.queued[name] = e
+	if definite && e.failures >= readGiveUp {
+		r.resolve(e)
+	}
+}
+
+func (r *reads) resolve(e *reading) {
+	if !e.resolved {
+		e.resolved = true
+		r.unresolved--
+	}
+}
+
+// next returns when start would return something again; zero if only the end of
+// a read or a request can change that.
+func (r *reads) next(limit int) time.Time {
+	var next time.Time
+	if r.running >= limit {
+		return next
+	}
+	for _, e := range r.queued {
+		if next.IsZero() || e.notBefore.Before(next) {
+			next = e.notBefore
+		}
+	}
+	return next
+}
+
+// trying reports whether a name is unresolved whose first attempt has not failed
+// yet: an answer is a matter of milliseconds.
+func (r *reads) trying() bool {
+	if r.unresolved == 0 {
+		return false
+	}
+	for _, e := range r.entries {
+		if !e.resolved && e.failures == 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,316 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"net/http"
+)
+
+// A session is the life of one manager: its informers list the cluster, then
+// watch it. Everything that must outlive a manager is kept elsewhere.
+type session struct {
+	c     *Controller
+	cache cache.Cache
+}
+
+const (
+	sessionPauseMin = time.Second
+	sessionPauseMax = 30 * time.Second
+	// sessionLong is the life after which a session counts as one that worked.
+	sessionLong = time.Minute
+)
+
+// runSessions runs one session after the other until ctx ends.
+func (c *Controller) runSessions(ctx context.Context) {
+	pause := sessionPauseMin
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := c.runSession(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(began) > sessionLong {
+			pause = sessionPauseMin
+		}
+		c.cfg.Logger.Error(err, "the watches of the cluster ended and will begin anew; what was published is served on", "in", pause.String())
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, sessionPauseMax)
+	}
+}
+
+// runSession runs a manager. It returns when ctx ends or the manager does, and
+// then always an error in the latter case.
+func (c *Controller) runSession(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	mgr, err := manager.New(c.cfg.REST, c.managerOptions())
+	if err != nil {
+		return fmt.Errorf("controllers: new manager: %w", err)
+	}
+	s := &session{c: c, cache: mgr.GetCache()}
+	c.changes.begin(s)
+	if c.cfg.Metrics.Session != nil {
+		c.cfg.Metrics.Session(false)
+	}
+	var synced []toolscache.InformerSynced
+	for _, kind := range watchedKinds {
+		registered, err := s.watch(ctx, kind)
+		if err != nil {
+			return fmt.Errorf("controllers: watch %s: %w", kind, err)
+		}
+		synced = append(synced, registered.HasSynced)
+	}
+	err = mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
+		if toolscache.WaitForCacheSync(ctx.Done(), synced...) {
+			c.inStep(s)
+		}
+		return nil
+	}))
+	if err != nil {
+		return fmt.Errorf("controllers: add to manager: %w", err)
+	}
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("controllers: manager: %w", err)
+	}
+	return errors.New("controllers: the manager ended")
+}
+
+// inStep says that the handlers have seen everything that was there at the
+// beginning.
+func (c *Controller) inStep(s *session) {
+	c.mu.Lock()
+	clear(c.trouble)
+	c.mu.Unlock()
+	c.cfg.Logger.V(1).Info("the watches of the cluster are in step")
+	if c.cfg.Metrics.Session != nil {
+		c.cfg.Metrics.Session(true)
+	}
+	c.changes.finish(s)
+}
+
+func (c *Controller) managerOptions() manager.Options {
+	grace := 5 * time.Second
+	return manager.Options{
+		Scheme:                  scheme,
+		MapperProvider:          staticMapper,
+		Logger:                  c.cfg.Logger,
+		LeaderElection:          false,
+		Metrics:                 metricsserver.Options{BindAddress: "0"},
+		HealthProbeBindAddress:  "0",
+		GracefulShutdownTimeout: &grace,
+		Cache: cache.Options{
+			DefaultNamespaces:        namespaces(c.cfg.WatchNamespace),
+			DefaultTransform:         slim,
+			DefaultWatchErrorHandler: c.watchFailed,
+			ByObject: map[client.Object]cache.ByObject{
+				&corev1.Service{}: {Namespaces: c.serviceNamespaces()},
+				secretMetadata():  {Transform: slimSecret, Field: notHelm},
+			},
+		},
+	}
+}
+
+// notHelm keeps the release history of Helm out, often the most and always the
+// largest Secrets of a cluster. Nothing that an Ingress names is of that type.
+var notHelm = fields.OneTermNotEqualSelector("type", "helm.sh/release.v1")
+
+func namespaces(one string) map[string]cache.Config {
+	if one == "" {
+		return nil
+	}
+	return map[string]cache.Config{one: {}}
+}
+
+// serviceNamespaces adds the one Service whose address is published to the
+// watched namespace.
+func (c *Controller) serviceNamespaces() map[string]cache.Config {
+	all := namespaces(c.cfg.WatchNamespace)
+	publish := c.cfg.Status.PublishService
+	if all != nil && publish.Name != "" && publish.Namespace != c.cfg.WatchNamespace {
+		all[publish.Namespace] = cache.Config{FieldSelector: fields.OneTermEqualSelector("metadata.name", publish.Name)}
+	}
+	return all
+}
+
+// watch registers a handler that puts every state of every object of a kind into
+// the changes.
+func (s *session) watch(ctx context.Context, kind kind) (toolscache.ResourceEventHandlerRegistration, error) {
+	informer, err := s.cache.GetInformer(ctx, prototype(kind), cache.BlockUntilSynced(false))
+	if err != nil {
+		return nil, err
+	}
+	put := func(object client.Object, gone bool) {
+		key := objectKey{kind, client.ObjectKeyFromObject(object)}
+		if s.c.status != nil && kind == serviceKind {
+			s.c.status.service(key.name, object.(*corev1.Service), gone)
+		}
+		if !s.c.watches(key) {
+			return
+		}
+		if gone {
+			object = nil
+		}
+		s.c.changes.put(s, key, object, time.Now())
+	}
+	return informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc: func(o any) { put(o.(client.Object), false) },
+		UpdateFunc: func(before, o any) {
+			// A resync repeats what is known.
+			if object := o.(client.Object); object.GetResourceVersion() != before.(client.Object).GetResourceVersion() {
+				put(object, false)
+			}
+		},
+		DeleteFunc: func(o any) {
+			if missed, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
+				o = missed.Obj
+			}
+			if object, ok := o.(client.Object); ok {
+				put(object, true)
+			}
+		},
+	})
+}
+
+// watches reports whether an object takes part in the translation; the Service
+// whose address is published may lie outside of the watched namespace.
+func (c *Controller) watches(key objectKey) bool {
+	return c.cfg.WatchNamespace == "" || key.name.Namespace == "" || key.name.Namespace == c.cfg.WatchNamespace
+}
+
+// secret returns the metadata of a Secret as the informer has it.
+func (s *session) secret(name types.NamespacedName) (resourceVersion string, exists bool) {
+	o := secretMetadata()
+	// The only error that a cache in step returns is that there is none.
+	if err := s.cache.Get(context.Background(), name, o, client.UnsafeDisableDeepCopy); err != nil {
+		return "", false
+	}
+	return o.ResourceVersion, true
+}
+
+// countSecrets returns how many Secrets there are.
+func (s *session) countSecrets() int {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
+	if err := s.cache.List(context.Background(), list, client.UnsafeDisableDeepCopy); err != nil {
+		return 0
+	}
+	return len(list.Items)
+}
+
+// watchFailed notes and logs why a watch is not in step. Informers try again by
+// themselves.
+func (c *Controller) watchFailed(ctx context.Context, r *toolscache.Reflector, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	text := err.Error()
+	name := string(kindOfType(r.TypeDescription()))
+	c.mu.Lock()
+	repeated := c.trouble[name] == text
+	c.trouble[name] = text
+	c.mu.Unlock()
+	if repeated {
+		return
+	}
+	c.cfg.Logger.Info("a watch of the cluster failed and will be tried again; what was published is served on", "kind", name, "error", text)
+}
+
+func kindOfType(description string) kind {
+	for _, k := range watchedKinds {
+		if strings.HasSuffix(description, "."+string(k)) || strings.HasSuffix(description, "="+string(k)) {
+			return k
+		}
+	}
+	if strings.Contains(description, "PartialObjectMetadata") {
+		return secretKind
+	}
+	return kind(description)
+}
+
+// scheme holds the kinds that are read.
+var scheme = func() *runtime.Scheme {
+	s := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, discoveryv1.AddToScheme} {
+		utilruntime.Must(add(s))
+	}
+	return s
+}()
+
+// staticMapper knows the few resources that are read, so that nothing has to be
+// discovered: starting needs no API server.
+func staticMapper(*rest.Config, *http.Client) (meta.RESTMapper, error) {
+	m := meta.NewDefaultRESTMapper(nil)
+	m.Add(networkingv1.SchemeGroupVersion.WithKind("Ingress"), meta.RESTScopeNamespace)
+	m.Add(networkingv1.SchemeGroupVersion.WithKind("IngressClass"), meta.RESTScopeRoot)
+	m.Add(corev1.SchemeGroupVersion.WithKind("Service"), meta.RESTScopeNamespace)
+	m.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
+	m.Add(discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), meta.RESTScopeNamespace)
+	return m, nil
+}
+
+func prototype(k kind) client.Object {
+	switch k {
+	case ingressKind:
+		return &networkingv1.Ingress{}
+	case classKind:
+		return &networkingv1.IngressClass{}
+	case serviceKind:
+		return &corev1.Service{}
+	case sliceKind:
+		return &discoveryv1.EndpointSlice{}
+	default:
+		return secretMetadata()
+	}
+}
+
+func secretMetadata() *metav1.PartialObjectMetadata {
+	o := &metav1.PartialObjectMetadata{}
+	o.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	return o
+}
+
+// slim drops what nobody reads and what is often larger than the rest.
+func slim(o any) (any, error) {
+	if object, ok := o.(client.Object); ok {
+		object.SetManagedFields(nil)
+		if annotations := object.GetAnnotations(); annotations[corev1.LastAppliedConfigAnnotation] != "" {
+			delete(annotations, corev1.LastAppliedConfigAnnotation)
+			object.SetAnnotations(annotations)
+		}
+	}
+	return o, nil
+}
+
+// slimSecret keeps of a Secret what tells that it changed. The annotation
+// last-applied-configuration in particular holds the data.
+func slimSecret(o any) (any, error) {
+	if m, ok := o.(*metav1.PartialObjectMetadata); ok {
+		m.ObjectMeta = metav1.ObjectMeta{
+			Namespace: m.Namespace, Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion,
+		}
+	}
+	return o, nil
+}
