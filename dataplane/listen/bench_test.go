@@ -68,7 +68,7 @@ func BenchmarkRead(b *testing.B) {
 		}
 	}()
 	defer client.Close()
-	l := newListener(Config{}, &pipeListener{closed: make(chan struct{})})
+	l := newListener(Config{}.withDefaults(), &pipeListener{closed: make(chan struct{})})
 	c := l.newConn(server)
 	p := make([]byte, 1024)
 	b.ReportAllocs()

@@ -142,11 +142,14 @@ func (h *handshake) unmet(err error) outcome.Reason {
 		// certificate of this key type.
 		return outcome.Cipher
 	}
+	if h.mismatch != nil && h.sent != alertInternalError {
+		return h.mismatch.reason
+	}
 	switch h.sent {
-	case alertProtocolVersion, alertInappropriate:
-		return outcome.Version
 	case alertNoProtocol:
 		return outcome.ALPN
+	case alertProtocolVersion, alertInappropriate:
+		return outcome.Version
 	case alertInternalError:
 		return outcome.HandshakeInternal
 	case alertUnrecognizedName:
@@ -155,8 +158,6 @@ func (h *handshake) unmet(err error) outcome.Reason {
 		return outcome.ClientCertMissing
 	case alertHandshakeFailure:
 		switch {
-		case h.mismatch != "":
-			return h.mismatch
 		case strings.Contains(text, "no cipher suite"):
 			// There are common suites, but none for the certificate's key type.
 			return outcome.Cipher

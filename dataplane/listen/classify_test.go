@@ -192,6 +192,10 @@ func TestFailures(t *testing.T) {
 			client: send(rawHello{serverName: "ec.example.com", suites: ecdhe, groups: secp224, schemes: allSchemes}.bytes()), answer: "\x02\x28",
 		},
 
+		{name: "CBC only, and no name", reason: outcome.Cipher, hello: true, client: send(rawHello{suites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}, groups: x25519, schemes: allSchemes}.bytes()), answer: alertRecord + "\x28"},
+		{name: "no common group, and no name", reason: outcome.Curve, hello: true, client: send(rawHello{suites: ecdhe, groups: secp224, schemes: allSchemes}.bytes()), answer: alertRecord + "\x28"},
+		{name: "no supported groups at all", reason: outcome.Curve, hello: true, host: "ec.example.com", client: send(rawHello{serverName: "ec.example.com", suites: ecdhe, schemes: allSchemes}.bytes()), answer: "\x02\x28"},
+
 		{name: "unknown name", reason: outcome.UnknownSNI, hello: true, client: handshake(client("nobody.example.com")), answer: "unrecognized name"},
 		{name: "unknown name, TLS 1.2", reason: outcome.UnknownSNI, hello: true, client: handshake(client("nobody.example.com", max(tls.VersionTLS12))), answer: "unrecognized name"},
 		{name: "two labels under a wildcard", reason: outcome.UnknownSNI, hello: true, client: handshake(client("a.b.wild.example.com")), answer: "unrecognized name"},

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,7 +26,7 @@ type handshake struct {
 	// records holds the alert that came in the clear.
 	records records
 	// mismatch is what of the ClientHello does not fit the policy.
-	mismatch outcome.Reason
+	mismatch *refusal
 	// sent is the last alert that we sent in the clear.
 	sent alert
 	// instead replaces the internal_error that crypto/tls sends when configFor
@@ -47,6 +46,9 @@ type refusal struct {
 func (r *refusal) Error() string { return "refused: " + r.reason.Info().Text }
 
 var (
+	refuseVersion       = &refusal{outcome.Version, alertProtocolVersion}
+	refuseCipher        = &refusal{outcome.Cipher, alertHandshakeFailure}
+	refuseCurve         = &refusal{outcome.Curve, alertHandshakeFailure}
 	refuseNotReady      = &refusal{outcome.NotReady, alertInternalError}
 	refuseNoSNI         = &refusal{outcome.NoSNI, alertUnrecognizedName}
 	refuseUnknownSNI    = &refusal{outcome.UnknownSNI, alertUnrecognizedName}
@@ -74,8 +76,8 @@ func (c *conn) shake(tc *tls.Conn) (ok bool) {
 	defer c.rescue()
 	defer c.l.handshakes.Add(-1)
 	h, cfg := c.hs, &c.l.cfg
-	// Deadlines, not a context: that would cost a goroutine's timer and would close
-	// the connection under our feet. The first byte moves the one for reading.
+	// Deadlines, not a context: they tell read from write, and the first byte can
+	// move the one for reading.
 	_ = c.Conn.SetWriteDeadline(c.info.Accepted.Add(cfg.HandshakeTimeout))
 	_ = c.Conn.SetReadDeadline(c.info.Accepted.Add(cfg.FirstByteTimeout))
 	h.running = true
@@ -90,7 +92,6 @@ func (c *conn) shake(tc *tls.Conn) (ok bool) {
 	}
 	h.offended(err)
 	f := c.classify(err)
-	c.info.Reason = f.reason
 	c.fail(f)
 	if f.reason == outcome.NotTLSHTTP {
 		c.answerHTTP()
@@ -123,11 +124,9 @@ func (l *Listener) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		h.Host, h.Ingress = host.Name, host.TLS.Origin
 	}
 	if no := h.certificate(hello, snap.Spec, host); no != nil {
-		if h.mismatch != "" {
-			// The client would get no further with the right name: crypto/tls
-			// says what is wrong with its offer. The template has no certificate,
-			// so this handshake cannot succeed.
-			return nil, nil
+		if h.mismatch != nil {
+			// The client would get no further with the right name.
+			no = h.mismatch
 		}
 		return nil, h.refuse(no)
 	}
@@ -238,94 +237,4 @@ func clientCertificate(leaf *x509.Certificate) *outcome.ClientCertificate {
 		c.URINames = append(c.URINames, u.String())
 	}
 	return c
-}
-
-// fail decides the handshake: it failed, or timed out.
-func (c *conn) fail(f failure) {
-	result := outcome.Failed
-	switch f.reason {
-	case outcome.TimeoutSilent, outcome.TimeoutPartial, outcome.TimeoutHandshake:
-		result = outcome.Timeout
-	}
-	c.decide(result, f)
-}
-
-// settle decides a handshake that is still open at the end of its connection. It
-// is done if it came to its end: nothing that the client sent says otherwise.
-func (c *conn) settle() {
-	if c.info.TLS == nil {
-		c.fail(failure{reason: outcome.HandshakeInternal})
-		return
-	}
-	c.decide(outcome.Done, failure{reason: outcome.OK})
-}
-
-// decide gives the outcome of the handshake, once. Who comes second waits for the
-// first, so that the outcome of the connection never overtakes it.
-func (c *conn) decide(result outcome.Result, f failure) {
-	h := c.hs
-	h.once.Do(func() {
-		h.decided.Store(true)
-		h.Result, h.Reason, h.Err = result, f.reason, f.err
-		if f.alerted {
-			h.Alert = f.alert.String()
-		}
-		h.BytesIn, h.BytesOut = c.in.Load(), c.out.Load()
-		if c.info.TLS == nil {
-			c.info.TLS = &h.Handshake
-			h.Duration = time.Since(c.info.Accepted)
-		}
-		if c.l.cfg.Sink.Handshake != nil {
-			c.l.cfg.Sink.Handshake(&h.Handshake)
-		}
-	})
-}
-
-// secured is the connection that the handler of a TLS listener gets. Its first
-// Read decides the handshake.
-//
-// A TLS 1.3 client sends its Finished, by which the handshake is complete, and
-// only the next record tells whether it stays:
-//
-//	application data            done
-//	an alert                    failed, client_alert_…
-//	close_notify or a plain FIN done: it came, saw and left
-//	a reset                     done: it had accepted the certificate, else it
-//	                            would not have sent Finished
-//	a record that is no record  failed, bad_hello
-//
-// A Read that runs into its deadline decides nothing. A connection that is closed
-// before anything came is done.
-type secured struct {
-	*tls.Conn
-	c *conn
-}
-
-func (s *secured) Read(p []byte) (int, error) {
-	n, err := s.Conn.Read(p)
-	if !s.c.hs.decided.Load() {
-		s.c.firstRead(n, err)
-	}
-	return n, err
-}
-
-func (s *secured) Close() error {
-	s.c.settle()
-	return s.Conn.Close()
-}
-
-func (c *conn) firstRead(n int, err error) {
-	if n > 0 {
-		c.settle()
-		return
-	}
-	if err == nil || isTimeout(err) {
-		return
-	}
-	f := failureOf(err)
-	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == opRemoteAlert || op.Op == opLocalAlert) {
-		c.fail(f)
-		return
-	}
-	c.settle()
 }

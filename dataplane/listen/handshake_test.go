@@ -274,7 +274,9 @@ func TestFirstRecord(t *testing.T) {
 			tt.act(t, raw, c, keys.String())
 			h := w.handshake()
 			_ = raw.Close()
-			w.conn()
+			if got := w.conn(); got.Reason != tt.reason {
+				t.Errorf("connection = %s, want %s", got.Reason, tt.reason)
+			}
 			if h.Result != tt.result || h.Reason != tt.reason || h.Alert != tt.alert {
 				t.Errorf("handshake = %s %s alert %q, want %s %s alert %q", h.Result, h.Reason, h.Alert, tt.result, tt.reason, tt.alert)
 			}

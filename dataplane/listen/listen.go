@@ -26,7 +26,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/cardea-dev/cardea/dataplane/outcome"
@@ -97,6 +96,7 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	c.Logger = c.Logger.With("listener", c.Name)
 	return c
 }
 
@@ -125,10 +125,10 @@ var lastID atomic.Uint64
 
 // Listen opens the socket. Connections wait in the kernel until Serve is called.
 func Listen(cfg Config) (*Listener, error) {
-	cfg = cfg.withDefaults()
 	if cfg.Current == nil || cfg.Handler == nil {
 		return nil, errors.New("listen: Config.Current and Config.Handler are required")
 	}
+	cfg = cfg.withDefaults()
 	// ListenConfig turns TCP keep-alive on by default.
 	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", cfg.Addr)
 	if err != nil {
@@ -137,16 +137,17 @@ func Listen(cfg Config) (*Listener, error) {
 	return newListener(cfg, ln), nil
 }
 
+// newListener wants cfg with its defaults.
 func newListener(cfg Config, ln net.Listener) *Listener {
 	l := &Listener{
-		cfg:   cfg.withDefaults(),
+		cfg:   cfg,
 		ln:    ln,
 		stop:  make(chan struct{}),
 		conns: make(map[*conn]struct{}),
 		idle:  make(chan struct{}),
 	}
 	if cfg.TLS {
-		l.configs.init(l.cfg.NextProtos)
+		l.configs.init(cfg.NextProtos)
 		l.tls = l.configs.template.Clone()
 		l.tls.GetConfigForClient = l.configFor
 	}
@@ -156,126 +157,6 @@ func newListener(cfg Config, ln net.Listener) *Listener {
 // Addr is the address listened on, with the port that the kernel chose if
 // Config.Addr left it open.
 func (l *Listener) Addr() net.Addr { return l.ln.Addr() }
-
-// Serve accepts connections until StopAccepting or Close is called, and then
-// returns nil. It rides out what passes, such as a lack of file descriptors; it
-// returns an error when the socket itself is broken.
-func (l *Listener) Serve() error {
-	var trouble backoff
-	for {
-		nc, err := l.ln.Accept()
-		if err == nil {
-			trouble.over(l.cfg.Logger)
-			l.accepted(nc)
-			continue
-		}
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		}
-		if !passing(err) {
-			return fmt.Errorf("listen: %s: %w", l.cfg.Name, err)
-		}
-		select {
-		case <-time.After(trouble.next(l.cfg.Logger, err)):
-		case <-l.stop:
-			return nil
-		}
-	}
-}
-
-// passing reports whether an error of accept says nothing about the socket: the
-// connection was lost before it was accepted, or a resource is short now.
-func passing(err error) bool {
-	errno, ok := errors.AsType[syscall.Errno](err)
-	if !ok {
-		return false
-	}
-	switch errno {
-	case syscall.ECONNABORTED, syscall.EINTR, syscall.EPROTO, syscall.EPERM,
-		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM:
-		return true
-	}
-	return false
-}
-
-// A backoff paces an accept loop in trouble and logs a spell of it twice: when it
-// begins and when it is over.
-type backoff struct {
-	failures int
-	delay    time.Duration
-}
-
-func (b *backoff) next(log *slog.Logger, err error) time.Duration {
-	if b.failures == 0 {
-		log.Warn("accept fails", "err", err)
-	}
-	b.failures++
-	b.delay = min(max(2*b.delay, 5*time.Millisecond), time.Second)
-	return b.delay
-}
-
-func (b *backoff) over(log *slog.Logger) {
-	if b.failures > 0 {
-		log.Info("accept works again", "failures", b.failures)
-		*b = backoff{}
-	}
-}
-
-// accepted takes over a new connection: it starts its goroutine or turns it away.
-func (l *Listener) accepted(nc net.Conn) {
-	c := l.newConn(nc)
-	if reason := l.add(c); reason != outcome.OK {
-		c.reset(reason)
-		return
-	}
-	if !l.cfg.TLS {
-		go l.serve(c, c)
-		return
-	}
-	if n := l.handshakes.Add(1); l.cfg.MaxHandshakes > 0 && n > int64(l.cfg.MaxHandshakes) {
-		l.handshakes.Add(-1)
-		c.reset(outcome.Shed)
-		l.remove(c)
-		return
-	}
-	go l.authenticate(c)
-}
-
-// add takes c into the set of open connections, or says why not. Every goroutine
-// of a connection is counted by this one Add, which mu orders before Close waits.
-func (l *Listener) add(c *conn) outcome.Reason {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return outcome.Draining
-	}
-	if l.cfg.MaxConns > 0 && len(l.conns) >= l.cfg.MaxConns {
-		return outcome.Shed
-	}
-	l.conns[c] = struct{}{}
-	l.goroutines.Add(1)
-	return outcome.OK
-}
-
-func (l *Listener) remove(c *conn) {
-	l.mu.Lock()
-	delete(l.conns, c)
-	l.signalIdle()
-	l.mu.Unlock()
-	l.goroutines.Done()
-}
-
-// signalIdle closes idle when its time has come. mu is held.
-func (l *Listener) signalIdle() {
-	if !l.stopped || len(l.conns) > 0 {
-		return
-	}
-	select {
-	case <-l.idle:
-	default:
-		close(l.idle)
-	}
-}
 
 // StopAccepting closes the listening socket. Open connections, also those in
 // their handshake, go on.

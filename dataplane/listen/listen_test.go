@@ -62,6 +62,31 @@ func TestPlainConnectionPassesFilesThrough(t *testing.T) {
 	}
 }
 
+func TestKeepAlive(t *testing.T) {
+	keepAlive := make(chan int, 1)
+	w := newWorld(t, func(cfg *Config) {
+		cfg.TLS = false
+		cfg.Handler = func(c net.Conn, _ *outcome.Conn) {
+			raw, err := c.(syscall.Conn).SyscallConn()
+			if err != nil {
+				t.Error(err)
+			}
+			_ = raw.Control(func(fd uintptr) {
+				v, err := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_KEEPALIVE)
+				if err != nil {
+					t.Error(err)
+				}
+				keepAlive <- v
+			})
+		}
+	})
+	w.dial()
+	if got := <-keepAlive; got != 1 {
+		t.Errorf("SO_KEEPALIVE = %d, want 1", got)
+	}
+	w.conn()
+}
+
 func TestBeforeTheFirstSnapshot(t *testing.T) {
 	t.Run("plain", func(t *testing.T) {
 		w := newWorld(t, func(cfg *Config) { cfg.TLS = false })
@@ -194,7 +219,7 @@ func TestAcceptRidesOutTrouble(t *testing.T) {
 		w.run(newListener(w.config(func(cfg *Config) {
 			cfg.TLS = false
 			cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		}), ln))
+		}).withDefaults(), ln))
 		start := time.Now()
 		c := ln.dial()
 		if err := ping(c); err != nil {
@@ -215,7 +240,7 @@ func TestAcceptRidesOutTrouble(t *testing.T) {
 func TestServeEndsWithABrokenSocket(t *testing.T) {
 	w := prepare(t)
 	ln := &pipeListener{errs: []error{syscall.EBADF}, closed: make(chan struct{})}
-	l := newListener(w.config(nil), ln)
+	l := newListener(w.config(nil).withDefaults(), ln)
 	defer l.Close()
 	if err := l.Serve(); !errors.Is(err, syscall.EBADF) {
 		t.Errorf("Serve() = %v, want EBADF", err)
@@ -228,7 +253,7 @@ func TestStopDuringTrouble(t *testing.T) {
 	for range 1000 {
 		ln.errs = append(ln.errs, syscall.EMFILE)
 	}
-	w.run(newListener(w.config(nil), ln))
+	w.run(newListener(w.config(nil).withDefaults(), ln))
 	w.l.StopAccepting()
 }
 

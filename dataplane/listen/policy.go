@@ -3,8 +3,6 @@ package listen
 import (
 	"crypto/tls"
 	"slices"
-
-	"github.com/cardea-dev/cardea/dataplane/outcome"
 )
 
 // The policy is Mozilla's "intermediate": TLS 1.2 with ECDHE and AEAD suites
@@ -34,24 +32,24 @@ var (
 	}, policyGroups12...)
 )
 
-// mismatch says what of a ClientHello has nothing in common with the policy, or
-// "". It only puts a name to what crypto/tls decides by itself: a client is never
-// turned away because of it.
-func mismatch(hello *tls.ClientHelloInfo) outcome.Reason {
+// mismatch says what of a ClientHello has nothing in common with the policy; nil
+// if it fits. It only puts a name to what crypto/tls decides by itself: a client
+// that has a certificate to get is never turned away because of it.
+func mismatch(hello *tls.ClientHelloInfo) *refusal {
 	suites, groups := policySuites13, policyGroups13
 	if !slices.Contains(hello.SupportedVersions, tls.VersionTLS13) {
 		if !slices.Contains(hello.SupportedVersions, tls.VersionTLS12) {
-			return outcome.Version
+			return refuseVersion
 		}
 		suites, groups = policySuites12, policyGroups12
 	}
 	if !overlap(hello.CipherSuites, suites) {
-		return outcome.Cipher
+		return refuseCipher
 	}
 	if !overlap(hello.SupportedCurves, groups) {
-		return outcome.Curve
+		return refuseCurve
 	}
-	return ""
+	return nil
 }
 
 func overlap[T comparable](a, b []T) bool {

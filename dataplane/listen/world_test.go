@@ -54,7 +54,7 @@ func newPipeWorld(t testing.TB, change func(*Config)) (*world, *pipeListener) {
 	t.Helper()
 	w := prepare(t)
 	ln := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-	w.run(newListener(w.config(change), ln))
+	w.run(newListener(w.config(change).withDefaults(), ln))
 	return w, ln
 }
 

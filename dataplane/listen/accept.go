@@ -1,0 +1,132 @@
+package listen
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/cardea-dev/cardea/dataplane/outcome"
+)
+
+// Serve accepts connections until StopAccepting or Close is called, and then
+// returns nil. It rides out what passes, such as a lack of file descriptors; it
+// returns an error when the socket itself is broken.
+func (l *Listener) Serve() error {
+	var trouble backoff
+	for {
+		nc, err := l.ln.Accept()
+		if err == nil {
+			trouble.over(l.cfg.Logger)
+			l.accepted(nc)
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if !passing(err) {
+			return fmt.Errorf("listen: %s: %w", l.cfg.Name, err)
+		}
+		select {
+		case <-time.After(trouble.next(l.cfg.Logger, err)):
+		case <-l.stop:
+			return nil
+		}
+	}
+}
+
+// passing reports whether an error of accept says nothing about the socket: the
+// connection was lost before it was accepted, or a resource is short now.
+func passing(err error) bool {
+	errno, ok := errors.AsType[syscall.Errno](err)
+	if !ok {
+		return false
+	}
+	switch errno {
+	case syscall.ECONNABORTED, syscall.EINTR, syscall.EPROTO, syscall.EPERM,
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM:
+		return true
+	}
+	return false
+}
+
+// A backoff paces an accept loop in trouble and logs a spell of it twice: when it
+// begins and when it is over.
+type backoff struct {
+	failures int
+	delay    time.Duration
+}
+
+func (b *backoff) next(log *slog.Logger, err error) time.Duration {
+	if b.failures == 0 {
+		log.Warn("accept fails", "err", err)
+	}
+	b.failures++
+	b.delay = min(max(2*b.delay, 5*time.Millisecond), time.Second)
+	return b.delay
+}
+
+func (b *backoff) over(log *slog.Logger) {
+	if b.failures > 0 {
+		log.Info("accept works again", "failures", b.failures)
+		*b = backoff{}
+	}
+}
+
+// accepted takes over a new connection: it starts its goroutine or turns it away.
+func (l *Listener) accepted(nc net.Conn) {
+	c := l.newConn(nc)
+	if reason := l.add(c); reason != outcome.OK {
+		c.reset(reason)
+		return
+	}
+	if !l.cfg.TLS {
+		go l.serve(c, c)
+		return
+	}
+	if n := l.handshakes.Add(1); l.cfg.MaxHandshakes > 0 && n > int64(l.cfg.MaxHandshakes) {
+		l.handshakes.Add(-1)
+		c.reset(outcome.Shed)
+		l.remove(c)
+		return
+	}
+	go l.authenticate(c)
+}
+
+// add takes c into the set of open connections, or says why not. Every goroutine
+// of a connection is counted by this one Add, which mu orders before Close waits.
+func (l *Listener) add(c *conn) outcome.Reason {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return outcome.Draining
+	}
+	if l.cfg.MaxConns > 0 && len(l.conns) >= l.cfg.MaxConns {
+		return outcome.Shed
+	}
+	l.conns[c] = struct{}{}
+	l.goroutines.Add(1)
+	return outcome.OK
+}
+
+func (l *Listener) remove(c *conn) {
+	l.mu.Lock()
+	delete(l.conns, c)
+	l.signalIdle()
+	l.mu.Unlock()
+	l.goroutines.Done()
+}
+
+// signalIdle closes idle when its time has come. mu is held.
+func (l *Listener) signalIdle() {
+	if !l.stopped || len(l.conns) > 0 {
+		return
+	}
+	select {
+	case <-l.idle:
+	default:
+		close(l.idle)
+	}
+}
