@@ -122,16 +122,21 @@ func (x *Exchange) cause(err *outcome.Error) *outcome.Error {
 	return err
 }
 
-// release ends the attempt: whatever still runs for it is stopped and waited for,
-// and the connection goes back to its endpoint, or away.
+// release ends the attempt; the connection goes back to its endpoint, or away.
 func (x *Exchange) release() {
 	if x.up == nil {
 		return
 	}
-	if x.stopSending(); x.stopWatch != nil {
+	x.quiet()
+	x.up.Done()
+	x.up = nil
+}
+
+// quiet ends what runs beside the exchange, and waits for it.
+func (x *Exchange) quiet() {
+	x.stopSending()
+	if x.stopWatch != nil {
 		x.stopWatch()
 		x.stopWatch = nil
 	}
-	x.up.Done()
-	x.up = nil
 }

@@ -5,16 +5,17 @@
 // of a second goroutine, the sender, because the endpoint may answer while the
 // body still flows, and may even stop to read it (RFC 9110 §7.5, §15.5.14).
 //
-// The sender ends when the response head is there or the attempt is over, so that
-// it also keeps the time between the end of the body and the response head, and
-// watches the client meanwhile. While the body flows there is no limit on the
-// wait for the response: the limits of the body hold.
+// While the body flows there is no limit on the wait for the response: the limits
+// of the body hold. When it is sent, the sender becomes the clock of the exchange,
+// which began to wait without one, and watches the client; it ends when the
+// response head is there.
 
 package proxy
 
 import (
 	"errors"
 	"io"
+	"os"
 	"time"
 
 	"github.com/cardea-dev/cardea/dataplane/message"
@@ -42,16 +43,17 @@ func (x *Exchange) send() *outcome.Error {
 	if err == nil {
 		err = x.sendBody()
 	}
-	failed := typed(err, outcome.Upstream, outcome.UpstreamSend)
-	if failed == nil || failed.Side != outcome.Upstream {
+	if failed := typed(err, outcome.Upstream, outcome.UpstreamSend); failed != nil && final(failed) {
 		return failed
 	}
-	if failed.Retry == outcome.RetryYes || failed.Reason == outcome.UpstreamTimeout {
-		return failed
-	}
-	// The endpoint may have answered without reading everything, and the answer
-	// may still be there: RFC 9112 §9.5. If it is not, receive says why.
 	return nil
+}
+
+// final reports whether an error of sending ends the attempt. An endpoint that
+// takes no more of the request may have answered without reading all of it, and
+// the answer may still be there (RFC 9112 §9.5); if it is not, receive says why.
+func final(err *outcome.Error) bool {
+	return err.Side != outcome.Upstream || err.Retry == outcome.RetryYes || errors.Is(err.Err, os.ErrDeadlineExceeded)
 }
 
 func (x *Exchange) sendBody() error {
@@ -67,7 +69,7 @@ func (x *Exchange) sendBody() error {
 	body := x.d.Body()
 	for sent := 0; sent < inlineLimit && body.Ready(); {
 		n, err := x.sendChunk(body)
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF {
 			return x.up.End(x.trailers)
 		}
 		if err != nil {
@@ -81,11 +83,12 @@ func (x *Exchange) sendBody() error {
 	return nil
 }
 
-// sendChunk passes on one chunk. io.EOF means that the body is complete.
+// sendChunk passes on one chunk. io.EOF itself means that the body is complete; an
+// error that wraps it is of a connection that ended too early.
 func (x *Exchange) sendChunk(body message.Body) (int, error) {
 	chunk, err := body.Next()
 	x.touched = true
-	if errors.Is(err, io.EOF) {
+	if err == io.EOF {
 		if x.trailers = body.Trailers(); x.trailers != nil {
 			x.trailers.Filter(mayTrail)
 		}
@@ -133,14 +136,11 @@ func (x *Exchange) sender() {
 func (x *Exchange) sendRest() (err *outcome.Error) {
 	defer x.proxy.recovered(x, &err)
 
-	failed := typed(x.flow(), outcome.Upstream, outcome.UpstreamSend)
-	if failed != nil && (failed.Side != outcome.Upstream || failed.Reason == outcome.UpstreamTimeout) {
+	if failed := typed(x.flow(), outcome.Upstream, outcome.UpstreamSend); failed != nil && final(failed) {
 		return failed
 	}
-	// Else the request is sent, or the endpoint does not want the rest of it; an
-	// answer can come in either case.
 	x.requestSent.Store(true)
-	return x.awaitHead()
+	return x.clock()
 }
 
 // flow passes the body on as it comes.
@@ -153,7 +153,7 @@ func (x *Exchange) flow() error {
 			}
 		}
 		_, err := x.sendChunk(body)
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF {
 			return x.up.End(x.trailers)
 		}
 		if err != nil {
@@ -162,75 +162,79 @@ func (x *Exchange) flow() error {
 	}
 }
 
-// awaitHead waits for the response head to arrive. It is the clock of receive,
-// which began to wait when no limit applied yet.
-func (x *Exchange) awaitHead() *outcome.Error {
+// clock keeps the limit on the endpoint's silence for an exchange that began to
+// wait when there was none, until the exchange takes over or is done.
+func (x *Exchange) clock() *outcome.Error {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
-	case <-x.headCame:
+	case <-x.takeOver:
 		return nil
 	case <-timer.C:
 	}
 	if x.bodyTaken() {
 		x.stopWatch = x.d.Watch(x.onGone)
 	}
-	timer.Reset(max(x.plan.policy.ReadTimeout-patience, 0))
-	select {
-	case <-x.headCame:
-		return nil
-	case <-timer.C:
+	for seen := int64(-1); ; {
+		now := x.moves.Load()
+		if now == seen {
+			return &outcome.Error{Side: outcome.Upstream, Reason: outcome.UpstreamTimeout, Detail: "no progress of the response"}
+		}
+		seen = now
+		timer.Reset(x.plan.policy.ReadTimeout)
+		select {
+		case <-x.takeOver:
+			return nil
+		case <-timer.C:
+		}
 	}
-	return &outcome.Error{Side: outcome.Upstream, Reason: outcome.UpstreamTimeout, Detail: "no response head"}
 }
 
-// headArrived tells the sender, and takes over from it if the request is sent.
+// headArrived takes over from a sender that is done but for the clock. One whose
+// body still flows goes on.
 func (x *Exchange) headArrived() {
-	if !x.sending {
-		return
+	if x.sending && x.awaitSender() {
+		x.up.Timeouts(x.plan.policy.ReadTimeout, x.plan.policy.SendTimeout)
 	}
-	x.headCame <- struct{}{}
-	x.awaitSender()
-	x.up.Timeouts(x.plan.policy.ReadTimeout, x.plan.policy.SendTimeout)
 }
 
 // stopSending ends the sender, if it runs.
 func (x *Exchange) stopSending() {
-	if !x.sending {
-		return
-	}
-	select {
-	case x.headCame <- struct{}{}:
-	default:
-	}
-	if x.awaitSender() {
+	if !x.sending || x.awaitSender() {
 		return
 	}
 	x.d.Body().Interrupt()
 	x.up.Interrupt()
+	x.takeOver <- struct{}{}
 	<-x.sent
 	x.senderEnded()
 }
 
-// awaitSender waits for a sender that has seen or is about to see its end, and
-// reports whether it did.
+// awaitSender ends a sender that has sent all it could, and reports whether it
+// had.
 func (x *Exchange) awaitSender() bool {
-	switch {
-	case x.requestSent.Load():
-		<-x.sent
-	case x.bodyRead.Load():
+	if !x.requestSent.Load() && !x.bodyRead.Load() {
+		return false
+	}
+	x.takeOver <- struct{}{}
+	if !x.requestSent.Load() {
 		// The last write may have reached the endpoint, and its answer us, before
-		// the sender was told that it returned.
+		// the sender was told that it returned. Or it never does.
 		timer := time.NewTimer(grace)
 		defer timer.Stop()
 		select {
 		case <-x.sent:
+			x.senderEnded()
+			return true
 		case <-timer.C:
-			return false
 		}
-	default:
-		return false
+		select {
+		case <-x.takeOver:
+			return false
+		default: // it is about to end
+		}
 	}
+	<-x.sent
 	x.senderEnded()
 	return true
 }
@@ -238,7 +242,7 @@ func (x *Exchange) awaitSender() bool {
 func (x *Exchange) senderEnded() {
 	x.sending = false
 	select {
-	case <-x.headCame:
+	case <-x.takeOver:
 	default:
 	}
 }

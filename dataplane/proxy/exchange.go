@@ -40,7 +40,7 @@ type Exchange struct {
 	replay                     []byte
 	overflow, touched, sending bool
 	trailers                   *message.Fields
-	bodyIn                     atomic.Int64
+	bodyIn, moves              atomic.Int64
 	bodyRead, requestSent      atomic.Bool
 	sendErr                    atomic.Pointer[outcome.Error]
 
@@ -56,7 +56,7 @@ type Exchange struct {
 
 	// Made once per Exchange, so that handing them out allocates nothing.
 	onWaiting, onGone, runSender func()
-	sent, headCame               chan struct{}
+	sent, takeOver               chan struct{}
 
 	hostMemory, pathMemory []byte
 	idMemory               [32]byte
@@ -65,7 +65,7 @@ type Exchange struct {
 func newExchange() *Exchange {
 	x := &Exchange{
 		sent:       make(chan struct{}, 1),
-		headCame:   make(chan struct{}, 1),
+		takeOver:   make(chan struct{}, 1),
 		hostMemory: make([]byte, 0, 256),
 		pathMemory: make([]byte, 0, 1024),
 	}
@@ -169,7 +169,7 @@ func (x *Exchange) reset() {
 		replay:    x.replay[:0],
 		text:      x.text[:0],
 		onWaiting: x.onWaiting, onGone: x.onGone, runSender: x.runSender,
-		sent: x.sent, headCame: x.headCame,
+		sent: x.sent, takeOver: x.takeOver,
 		hostMemory: x.hostMemory, pathMemory: x.pathMemory,
 	}
 }

@@ -16,7 +16,11 @@ const statusClientClosed = 499
 func (x *Exchange) fail(err *outcome.Error) {
 	x.note(err)
 	if x.headSent {
-		// Half an answer must not look like a whole one.
+		// Half an answer must not look like a whole one. The client gets what there
+		// is of it, and with it the status that the outcome has.
+		if err.Side != outcome.Downstream {
+			_ = x.d.Flush()
+		}
 		x.d.Abort()
 		return
 	}

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"errors"
 	"io"
 	"time"
 
@@ -30,7 +29,7 @@ func (x *Exchange) respond(res *message.Response) *outcome.Error {
 			x.watchBody(res)
 		}
 		chunk, err := body.Next()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { // itself: an error may wrap it
 			break
 		}
 		if err != nil {
@@ -41,16 +40,16 @@ func (x *Exchange) respond(res *message.Response) *outcome.Error {
 		}
 		x.out.BodyOut += int64(len(chunk))
 		queued = true
+		if x.sending {
+			x.moves.Add(1)
+		}
 	}
 	return x.end(body.Trailers())
 }
 
 // end completes the response.
 func (x *Exchange) end(trailers *message.Fields) *outcome.Error {
-	if x.stopWatch != nil {
-		x.stopWatch()
-		x.stopWatch = nil
-	}
+	x.quiet()
 	if trailers != nil {
 		trailers.Filter(mayTrail)
 	}

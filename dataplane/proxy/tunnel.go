@@ -21,7 +21,6 @@ func (x *Exchange) switching(res *message.Response) *outcome.Error {
 		return &outcome.Error{Side: outcome.Upstream, Reason: outcome.UpstreamInvalid, Detail: "101 without a request for it"}
 	}
 	removeHop(&res.Fields)
-	res.Fields.Append(message.Connection, message.Connection.Bytes(), upgradeOption)
 	res.Fields.Append(message.Upgrade, message.Upgrade.Bytes(), protocol)
 	return nil
 }
@@ -29,10 +28,7 @@ func (x *Exchange) switching(res *message.Response) *outcome.Error {
 // tunnel copies both ways until both sides have ended, one is cut, or nothing has
 // moved for the policy's ReadTimeout.
 func (x *Exchange) tunnel(res *message.Response) *outcome.Error {
-	if x.stopWatch != nil {
-		x.stopWatch()
-		x.stopWatch = nil
-	}
+	x.quiet()
 	if x.gone.Load() {
 		return &outcome.Error{Side: outcome.Downstream, Reason: outcome.ClientClosed}
 	}
