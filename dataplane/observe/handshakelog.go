@@ -1,0 +1,85 @@
+package observe
+
+import (
+	"crypto/tls"
+	"strconv"
+
+	"github.com/cardea-dev/cardea/dataplane/outcome"
+)
+
+// logHandshake writes the handshake log record of a connection.
+func (o *Observer) logHandshake(h *outcome.Handshake) {
+	at := h.Conn.Accepted.Add(h.Duration)
+	e := newRecord(o.cfg.Format, "handshake", at)
+	e.int("conn", int64(h.Conn.ID))
+	e.str("listener", h.Conn.Listener)
+	e.addr("remote", h.Conn.Remote)
+	e.addr("local", h.Conn.Local)
+	e.str("result", string(h.Result))
+	e.str("reason", string(h.Reason))
+	e.str("err", h.Err)
+	e.str("alert", h.Alert)
+	e.seconds("duration_seconds", h.Duration)
+	e.int("bytes_in", h.BytesIn)
+	e.int("bytes_out", h.BytesOut)
+
+	e.flag("hello", h.HelloSeen)
+	e.str("sni", h.SNI)
+	e.str("host", h.Host)
+	e.object("ingress", &h.Ingress)
+	e.str("field", h.Ingress.Field)
+	if h.Result != outcome.Done {
+		// What the client offered explains a failure and nothing else.
+		e.list("offered_versions", len(h.OfferedVersions), func(i int) string { return versionName(h.OfferedVersions[i]) })
+		e.list("offered_ciphers", len(h.OfferedCipherSuites), func(i int) string { return cipherName(h.OfferedCipherSuites[i]) })
+		e.list("offered_curves", len(h.OfferedCurves), func(i int) string { return curveName(h.OfferedCurves[i]) })
+		e.list("offered_alpn", len(h.OfferedALPN), func(i int) string { return h.OfferedALPN[i] })
+	}
+
+	e.str("version", versionName(h.Version))
+	e.str("cipher", cipherName(h.CipherSuite))
+	e.str("curve", curveName(h.Curve))
+	e.str("alpn", h.ALPN)
+	e.flag("resumed", h.Resumed)
+	if c := h.Certificate; c != nil {
+		e.str("cert", c.ID())
+		e.str("cert_key", c.KeyType())
+		e.time("cert_not_after", c.Leaf().NotAfter)
+	}
+	e.flag("default_cert", h.DefaultCertificate)
+	if c := h.ClientCertificate; c != nil {
+		e.str("client_subject", c.Subject)
+		e.str("client_issuer", c.Issuer)
+		e.str("client_serial", c.Serial)
+		e.str("client_cert", c.Digest)
+		e.time("client_not_after", c.NotAfter)
+		e.list("client_dns", len(c.DNSNames), func(i int) string { return c.DNSNames[i] })
+		e.list("client_uri", len(c.URINames), func(i int) string { return c.URINames[i] })
+		e.flag("client_verified", c.Verified)
+		e.str("client_verify_err", c.VerifyErr)
+	}
+	e.done(o.handshake)
+}
+
+// cipherName returns "TLS_AES_128_GCM_SHA256" and the like, a number for suites
+// that crypto/tls does not know (GREASE among them), "" for none.
+func cipherName(id uint16) string {
+	if id == 0 {
+		return ""
+	}
+	return tls.CipherSuiteName(id)
+}
+
+// curveName returns "X25519" and the like, a number for groups that crypto/tls
+// does not know, "" for none.
+func curveName(id uint16) string {
+	if id == 0 {
+		return ""
+	}
+	switch c := tls.CurveID(id); c {
+	case tls.CurveP256, tls.CurveP384, tls.CurveP521, tls.X25519, tls.X25519MLKEM768,
+		tls.SecP256r1MLKEM768, tls.SecP384r1MLKEM1024:
+		return c.String()
+	}
+	return "0x" + strconv.FormatUint(uint64(id)|1<<16, 16)[1:]
+}

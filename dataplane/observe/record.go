@@ -1,0 +1,245 @@
+package observe
+
+import (
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// maxValue is the most bytes of a value that a client or an error chose; the rest
+// is cut off, so that a record has a bounded size.
+const maxValue = 2048
+
+// A record is one line in the making. Fields without a value are left out.
+type record struct {
+	buf    []byte
+	format Format
+}
+
+var records = sync.Pool{New: func() any { return new(record) }}
+
+// newRecord begins a record; done ends it.
+func newRecord(format Format, log string, at time.Time) *record {
+	r := records.Get().(*record)
+	r.buf, r.format = r.buf[:0], format
+	if format == JSON {
+		r.buf = append(r.buf, `{"time":"`...)
+		r.buf = appendTime(r.buf, at)
+		r.buf = append(r.buf, '"')
+	} else {
+		r.buf = append(r.buf, "time="...)
+		r.buf = appendTime(r.buf, at)
+	}
+	r.str("log", log)
+	return r
+}
+
+// done queues the record and gives its memory back.
+func (r *record) done(l *lines) {
+	if r.format == JSON {
+		r.buf = append(r.buf, '}')
+	}
+	r.buf = append(r.buf, '\n')
+	l.add(r.buf)
+	records.Put(r)
+}
+
+// key begins a field.
+func (r *record) key(key string) {
+	if r.format == JSON {
+		r.buf = append(r.buf, `,"`...)
+		r.buf = append(r.buf, key...)
+		r.buf = append(r.buf, `":`...)
+		return
+	}
+	r.buf = append(r.buf, ' ')
+	r.buf = append(r.buf, key...)
+	r.buf = append(r.buf, '=')
+}
+
+func (r *record) str(key, value string) {
+	if value != "" {
+		r.key(key)
+		r.buf = appendValue(r.buf, r.format, value)
+	}
+}
+
+func (r *record) bytes(key string, value []byte) {
+	if len(value) != 0 {
+		r.key(key)
+		r.buf = appendValue(r.buf, r.format, value)
+	}
+}
+
+// list writes values with a comma between them.
+func (r *record) list(key string, n int, value func(int) string) {
+	for i := range n {
+		switch {
+		case i == 0 && r.format == JSON:
+			r.key(key)
+			r.buf = append(r.buf, '[')
+		case i == 0:
+			r.key(key)
+		default:
+			r.buf = append(r.buf, ',')
+		}
+		r.buf = appendValue(r.buf, r.format, value(i))
+	}
+	if n > 0 && r.format == JSON {
+		r.buf = append(r.buf, ']')
+	}
+}
+
+func (r *record) int(key string, value int64) {
+	r.key(key)
+	r.buf = strconv.AppendInt(r.buf, value, 10)
+}
+
+// flag writes key=true, and nothing for false.
+func (r *record) flag(key string, value bool) {
+	if value {
+		r.key(key)
+		r.buf = append(r.buf, "true"...)
+	}
+}
+
+// seconds writes a duration in seconds with six digits, without a detour over
+// floating point.
+func (r *record) seconds(key string, d time.Duration) {
+	r.key(key)
+	us := max(d.Microseconds(), 0)
+	r.buf = strconv.AppendInt(r.buf, us/1e6, 10)
+	r.buf = append(r.buf, '.')
+	for unit := int64(1e5); unit > 0; unit /= 10 {
+		r.buf = append(r.buf, byte('0'+us/unit%10))
+	}
+}
+
+func (r *record) addr(key string, a netip.AddrPort) {
+	if !a.IsValid() {
+		return
+	}
+	r.key(key)
+	if r.format == JSON {
+		r.buf = append(r.buf, '"')
+	}
+	r.buf = a.AppendTo(r.buf)
+	if r.format == JSON {
+		r.buf = append(r.buf, '"')
+	}
+}
+
+// object writes "namespace/name" of an origin.
+func (r *record) object(key string, o *snapshot.Origin) {
+	if o.IsZero() {
+		return
+	}
+	r.key(key)
+	if r.format == JSON {
+		r.buf = append(r.buf, '"')
+	}
+	r.buf = append(r.buf, o.Namespace...)
+	r.buf = append(r.buf, '/')
+	r.buf = append(r.buf, o.Name...)
+	if r.format == JSON {
+		r.buf = append(r.buf, '"')
+	}
+}
+
+func (r *record) time(key string, t time.Time) {
+	if t.IsZero() {
+		return
+	}
+	r.key(key)
+	if r.format == JSON {
+		r.buf = append(r.buf, '"')
+	}
+	r.buf = t.UTC().AppendFormat(r.buf, time.RFC3339)
+	if r.format == JSON {
+		r.buf = append(r.buf, '"')
+	}
+}
+
+// appendTime appends t in UTC with microseconds.
+func appendTime(b []byte, t time.Time) []byte {
+	return t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z07:00")
+}
+
+// appendValue appends s, cut off at maxValue: quoted for JSON, and for text if it
+// holds anything but plain characters. What is not printable (controls, marks
+// that turn the direction of text) comes out escaped in either format, so that
+// nobody can forge a record or steer a terminal; invalid UTF-8 becomes U+FFFD.
+func appendValue[S string | []byte](b []byte, format Format, s S) []byte {
+	cut := len(s) > maxValue
+	if cut {
+		s = s[:maxValue]
+	}
+	bare := format == Text && !cut
+	for i := 0; bare && i < len(s); i++ {
+		c := s[i]
+		bare = c > ' ' && c < 0x7f && c != '"' && c != '=' && c != '\\'
+	}
+	if bare && len(s) > 0 {
+		return append(b, s...)
+	}
+	b = append(b, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= ' ' && c < 0x7f && c != '"' && c != '\\' {
+			i++
+			continue
+		}
+		size := 1
+		if c >= utf8.RuneSelf {
+			char, n := decodeRune(s[i:])
+			if size = n; char != utf8.RuneError && unicode.IsPrint(char) {
+				i += size
+				continue
+			}
+			b = append(b, s[start:i]...)
+			b = appendEscape(b, char)
+		} else {
+			b = append(b, s[start:i]...)
+			b = appendEscape(b, rune(c))
+		}
+		i += size
+		start = i
+	}
+	b = append(b, s[start:]...)
+	if cut {
+		b = append(b, "…"...)
+	}
+	return append(b, '"')
+}
+
+// decodeRune decodes the first character; at most four bytes are copied.
+func decodeRune[S string | []byte](s S) (rune, int) {
+	return utf8.DecodeRuneInString(string(s[:min(len(s), utf8.UTFMax)]))
+}
+
+// appendEscape appends c as JSON (RFC 8259 §7) escapes it.
+func appendEscape(b []byte, c rune) []byte {
+	const hex = "0123456789abcdef"
+	switch c {
+	case '"', '\\':
+		return append(b, '\\', byte(c))
+	case '\n':
+		return append(b, `\n`...)
+	case '\r':
+		return append(b, `\r`...)
+	case '\t':
+		return append(b, `\t`...)
+	}
+	if c > 0xffff {
+		high, low := utf16.EncodeRune(c)
+		return appendEscape(appendEscape(b, high), low)
+	}
+	return append(b, '\\', 'u', hex[c>>12&15], hex[c>>8&15], hex[c>>4&15], hex[c&15])
+}
