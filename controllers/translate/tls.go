@@ -122,6 +122,9 @@ func (b *hostBuild) judgeSecret(at snapshot.Origin, s *Secret) {
 			v.Level = Info
 		}
 		instead = "The last good certificate is served instead; it is valid until " + date(until) + "."
+		if s.Reason == SecretNotFound {
+			instead = "Its last certificate is still served for a limited time."
+		}
 	}
 	advice := secretAdvice[s.Reason]
 	name := s.Origin.Namespace + "/" + s.Origin.Name

@@ -9,7 +9,7 @@
 //	stage 1  an Ingress is read once, into the claims it lays to hosts   ingress.go
 //	stage 2  a host is built from its claims and what they refer to      host.go, tls.go, backend.go
 //	         a pool's endpoints are built from its Service's slices      endpoints.go
-//	         what did not change is taken over into the new Spec         build.go
+//	         what did not change is taken over into the new Spec         build.go, spec.go
 //
 // The indexes in between say which hosts and pools a change touches. Both ways
 // give the same result for the same objects, in whatever order they came.
@@ -19,6 +19,8 @@
 package translate
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -40,7 +42,7 @@ type Translator struct {
 	ingresses map[types.NamespacedName]*entry
 	classes   map[string]*networkingv1.IngressClass
 	services  map[types.NamespacedName]*corev1.Service
-	slices    map[types.NamespacedName]*discoveryv1.EndpointSlice
+	slicesBy  map[types.NamespacedName]*discoveryv1.EndpointSlice
 	secrets   map[types.NamespacedName]Secret
 
 	// claims holds, for each host, the claims of our Ingresses.
@@ -55,14 +57,19 @@ type Translator struct {
 	hostsOfSecret  index
 	poolsOfService index
 
-	// What changed since the last Translate.
-	touchedHosts    map[string]struct{}
-	touchedPools    map[string]struct{}
-	touchedIngress  bool // one of ours was added, changed or removed
-	touchedVerdicts bool
-	touchedSpec     bool // a field of the Spec besides hosts and pools
+	// What our Ingresses name.
+	secretRefs, serviceRefs references
 
-	last Result
+	// What changed since the last Translate.
+	touchedIngresses map[types.NamespacedName]bool // whether it is one of ours now
+	touchedHosts     map[string]struct{}
+	touchedPools     map[string]struct{}
+	touchedVerdicts  bool
+	touchedSpec      bool // a field of the Spec besides hosts and pools
+
+	// deadlines are when time alone changes a host.
+	deadlines deadlines
+	last      Result
 }
 
 // An entry is an Ingress and, if it is of our classes, what was read from it.
@@ -78,7 +85,7 @@ func New(opts Options) *Translator {
 		ingresses:      map[types.NamespacedName]*entry{},
 		classes:        map[string]*networkingv1.IngressClass{},
 		services:       map[types.NamespacedName]*corev1.Service{},
-		slices:         map[types.NamespacedName]*discoveryv1.EndpointSlice{},
+		slicesBy:       map[types.NamespacedName]*discoveryv1.EndpointSlice{},
 		secrets:        map[types.NamespacedName]Secret{},
 		claims:         map[string]map[types.NamespacedName]*claim{},
 		slicesOf:       map[types.NamespacedName]map[types.NamespacedName]*discoveryv1.EndpointSlice{},
@@ -87,9 +94,14 @@ func New(opts Options) *Translator {
 		hostsOfService: index{},
 		hostsOfSecret:  index{},
 		poolsOfService: index{},
-		touchedHosts:   map[string]struct{}{},
-		touchedPools:   map[string]struct{}{},
-		touchedSpec:    true,
+		secretRefs:     newReferences(),
+		serviceRefs:    newReferences(),
+		deadlines:      deadlines{hosts: map[time.Time]int{}},
+
+		touchedIngresses: map[types.NamespacedName]bool{},
+		touchedHosts:     map[string]struct{}{},
+		touchedPools:     map[string]struct{}{},
+		touchedSpec:      true,
 	}
 }
 
@@ -118,55 +130,62 @@ func (o Objects) Translate(opts Options, now time.Time) Result {
 // only; so it does with the objects of the other kinds.
 func (t *Translator) SetIngress(in *networkingv1.Ingress) {
 	name := objectName(in)
-	if old := t.ingresses[name]; old != nil {
-		if sameIngress(old.object, in) {
-			return
-		}
-		t.withdraw(old)
+	e := t.ingresses[name]
+	switch {
+	case e == nil:
+		e = &entry{}
+		t.ingresses[name] = e
+	case sameIngress(e.object, in):
+		return
 	}
-	e := &entry{object: in}
-	t.ingresses[name] = e
-	t.admit(e)
+	e.object = in
+	t.read(name, e)
 }
 
 // DeleteIngress removes an Ingress.
 func (t *Translator) DeleteIngress(name types.NamespacedName) {
 	if e := t.ingresses[name]; e != nil {
-		t.withdraw(e)
+		t.claim(name, e.read, nil)
 		delete(t.ingresses, name)
 	}
 }
 
-// admit reads e and lays its claims, if it is of our classes.
-func (t *Translator) admit(e *entry) {
-	if !t.ours(e.object) {
-		return
+// read reads e if it is of our classes.
+func (t *Translator) read(name types.NamespacedName, e *entry) {
+	old := e.read
+	e.read = nil
+	if t.ours(e.object) {
+		e.read = readIngress(e.object)
 	}
-	e.read = readIngress(e.object)
-	for host, c := range e.read.claims {
-		if t.claims[host] == nil {
-			t.claims[host] = map[types.NamespacedName]*claim{}
-		}
-		t.claims[host][e.read.name] = c
-		t.touchedHosts[host] = struct{}{}
-	}
-	t.touchedIngress, t.touchedVerdicts = true, true
+	t.claim(name, old, e.read)
 }
 
-// withdraw takes back what admit did.
-func (t *Translator) withdraw(e *entry) {
-	if e.read == nil {
-		return
+// claim replaces the claims of the named Ingress, and what it refers to. Nil has
+// none.
+func (t *Translator) claim(name types.NamespacedName, old, now *ingress) {
+	if (old == nil) != (now == nil) {
+		t.touchedIngresses[name] = now != nil
 	}
-	for host := range e.read.claims {
-		delete(t.claims[host], e.read.name)
+	old, now = cmp.Or(old, &ingress{}), cmp.Or(now, &ingress{})
+	for host := range old.claims {
+		delete(t.claims[host], name)
 		if len(t.claims[host]) == 0 {
 			delete(t.claims, host)
 		}
 		t.touchedHosts[host] = struct{}{}
 	}
-	e.read = nil
-	t.touchedIngress, t.touchedVerdicts = true, true
+	for host, c := range now.claims {
+		if t.claims[host] == nil {
+			t.claims[host] = map[types.NamespacedName]*claim{}
+		}
+		t.claims[host][name] = c
+		t.touchedHosts[host] = struct{}{}
+	}
+	t.secretRefs.replace(name, old.secrets, now.secrets)
+	t.serviceRefs.replace(name, old.services, now.services)
+	if !slices.Equal(old.verdicts, now.verdicts) {
+		t.touchedVerdicts = true
+	}
 }
 
 // SetClass adds or replaces an IngressClass.
@@ -183,12 +202,9 @@ func (t *Translator) DeleteClass(name string) {
 
 // classesChanged looks at each Ingress again: a class is a rare change.
 func (t *Translator) classesChanged() {
-	for _, e := range t.ingresses {
-		switch ours := t.ours(e.object); {
-		case ours && e.read == nil:
-			t.admit(e)
-		case !ours && e.read != nil:
-			t.withdraw(e)
+	for name, e := range t.ingresses {
+		if t.ours(e.object) != (e.read != nil) {
+			t.read(name, e)
 		}
 	}
 }
@@ -219,13 +235,13 @@ func (t *Translator) serviceChanged(name types.NamespacedName) {
 // SetSlice adds or replaces an EndpointSlice.
 func (t *Translator) SetSlice(s *discoveryv1.EndpointSlice) {
 	name := objectName(s)
-	if old := t.slices[name]; old != nil {
+	if old := t.slicesBy[name]; old != nil {
 		if sameVersion(old, s) {
 			return
 		}
 		t.DeleteSlice(name)
 	}
-	t.slices[name] = s
+	t.slicesBy[name] = s
 	if service, ok := sliceService(s); ok {
 		if t.slicesOf[service] == nil {
 			t.slicesOf[service] = map[types.NamespacedName]*discoveryv1.EndpointSlice{}
@@ -237,11 +253,11 @@ func (t *Translator) SetSlice(s *discoveryv1.EndpointSlice) {
 
 // DeleteSlice removes an EndpointSlice.
 func (t *Translator) DeleteSlice(name types.NamespacedName) {
-	s := t.slices[name]
+	s := t.slicesBy[name]
 	if s == nil {
 		return
 	}
-	delete(t.slices, name)
+	delete(t.slicesBy, name)
 	if service, ok := sliceService(s); ok {
 		delete(t.slicesOf[service], name)
 		if len(t.slicesOf[service]) == 0 {
@@ -294,28 +310,4 @@ func sameIngress(a, b *networkingv1.Ingress) bool {
 		a.UID == b.UID && a.CreationTimestamp.Equal(&b.CreationTimestamp) &&
 			apiequality.Semantic.DeepEqual(a.Annotations, b.Annotations) &&
 			apiequality.Semantic.DeepEqual(a.Spec, b.Spec)
-}
-
-// An index says which hosts or pools refer to an object.
-type index map[types.NamespacedName]map[string]struct{}
-
-func (x index) add(object types.NamespacedName, user string) {
-	if x[object] == nil {
-		x[object] = map[string]struct{}{}
-	}
-	x[object][user] = struct{}{}
-}
-
-func (x index) remove(object types.NamespacedName, user string) {
-	delete(x[object], user)
-	if len(x[object]) == 0 {
-		delete(x, object)
-	}
-}
-
-// copyTo adds the users of object to set.
-func (x index) copyTo(set map[string]struct{}, object types.NamespacedName) {
-	for user := range x[object] {
-		set[user] = struct{}{}
-	}
 }

@@ -1,0 +1,97 @@
+package translate
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// spec returns the last Spec if nothing in it changed, else a new one that shares
+// what did not.
+func (t *Translator) spec(hosts changed[snapshot.Host], pools changed[snapshot.Pool]) *snapshot.Spec {
+	if !t.touchedSpec && len(hosts) == 0 && len(pools) == 0 {
+		return t.last.Spec
+	}
+	old := t.last.Spec
+	if old == nil {
+		old = &snapshot.Spec{}
+	}
+	return &snapshot.Spec{
+		Hosts:              merge(old.Hosts, hosts, func(h *snapshot.Host) string { return h.Name }),
+		Pools:              merge(old.Pools, pools, func(p *snapshot.Pool) string { return p.ID }),
+		UnknownSNI:         t.opts.UnknownSNI,
+		DefaultCertificate: t.opts.DefaultCertificate,
+		TrustedCIDRs:       t.opts.TrustedCIDRs,
+	}
+}
+
+// merge returns old, which is sorted by name, with what changed. It walks both
+// once: the list is copied, the elements are shared.
+func merge[T any](old []*T, changes changed[T], name func(*T) string) []*T {
+	if len(changes) == 0 {
+		return old
+	}
+	out := make([]*T, 0, len(old)+len(changes))
+	names := slices.Sorted(maps.Keys(changes))
+	for _, o := range old {
+		for len(names) > 0 && names[0] < name(o) {
+			if n := changes[names[0]]; n != nil {
+				out = append(out, n)
+			}
+			names = names[1:]
+		}
+		if n, ok := changes[name(o)]; !ok {
+			out = append(out, o)
+		} else if n != nil {
+			out = append(out, n)
+		}
+		if len(names) > 0 && names[0] == name(o) {
+			names = names[1:]
+		}
+	}
+	for _, rest := range names {
+		if n := changes[rest]; n != nil {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// takeOver returns old if built is the same, else built with the routes and
+// certificates of old that are the same.
+func takeOver(old, built *snapshot.Host) *snapshot.Host {
+	if old == nil || built == nil {
+		return built
+	}
+	same := old.Name == built.Name && old.Origin == built.Origin
+	routes := make(map[snapshot.Route]*snapshot.Route, len(old.Routes))
+	for _, r := range old.Routes {
+		routes[routeKey(r)] = r
+	}
+	for i, r := range built.Routes {
+		if o := routes[routeKey(r)]; o != nil && sameAnswer(o.Answer, r.Answer) {
+			built.Routes[i] = o
+		}
+	}
+	if same && slices.Equal(old.Routes, built.Routes) && sameTLS(old.TLS, built.TLS) {
+		return old
+	}
+	return built
+}
+
+// routeKey is r without its pointer.
+func routeKey(r *snapshot.Route) snapshot.Route {
+	k := *r
+	k.Answer = nil
+	return k
+}
+
+func sameAnswer(a, b *snapshot.Answer) bool {
+	return a == nil && b == nil || a != nil && b != nil && *a == *b
+}
+
+func sameTLS(a, b *snapshot.TLS) bool {
+	return a == nil && b == nil ||
+		a != nil && b != nil && a.Origin == b.Origin && slices.Equal(a.Certificates, b.Certificates)
+}
