@@ -1,0 +1,180 @@
+package dataplane_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cardea-dev/cardea/dataplane"
+	"github.com/cardea-dev/cardea/dataplane/outcome"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// TestPublishRouteWithItsPool adds, under load, one route and its pool after the
+// other. A host is unknown, or served; never is there a route without its pool or
+// a pool without its endpoints.
+func TestPublishRouteWithItsPool(t *testing.T) {
+	const hosts, clients = 100, 4
+	w := newWorld(t, nil)
+	web := backend(t, "web")
+	w.publish(snapshot.Update{Spec: &snapshot.Spec{}})
+
+	var published atomic.Int64 // hosts in force
+	var load sync.WaitGroup
+	for range clients {
+		c := w.client()
+		load.Go(func() {
+			for last := int64(0); last < hosts; {
+				last = published.Load()
+				// The newest one, and the one that may come into force meanwhile.
+				for i := max(last-1, 0); i <= min(last, hosts-1); i++ {
+					status, _ := get(t, c, fmt.Sprintf("http://h%03d.example/", i))
+					if status != 200 && (status != 404 || i < last) {
+						t.Errorf("host %d of %d: status %d", i, last, status)
+					}
+				}
+			}
+		})
+	}
+	spec := &snapshot.Spec{}
+	for i := range hosts {
+		h, pool := host(fmt.Sprintf("h%03d.example", i), snapshot.Policy{})
+		spec = &snapshot.Spec{Hosts: append(spec.Hosts[:i:i], h), Pools: append(spec.Pools[:i:i], pool)}
+		w.publish(snapshot.Update{Spec: spec, Endpoints: map[string][]snapshot.Endpoint{pool.ID: {web}}})
+		published.Add(1)
+	}
+	load.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := w.statuses[503]; n != 0 {
+		t.Errorf("%d answers of 503, want none", n)
+	}
+	t.Logf("%d publishes, answers: %v", len(w.publishes), w.statuses)
+}
+
+// TestEndpointReplacedLive replaces the only endpoint of a pool again and again
+// under load. What is under way at the old one ends there.
+func TestEndpointReplacedLive(t *testing.T) {
+	const rounds, clients = 50, 4
+	w := newWorld(t, nil)
+	two := [...]snapshot.Endpoint{backend(t, "one"), backend(t, "two")}
+	w.publish(single("shop.example", snapshot.Policy{}, two[0]))
+
+	stop := make(chan struct{})
+	var load sync.WaitGroup
+	var served atomic.Int64
+	for range clients {
+		c := w.client()
+		load.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if status, body := get(t, c, "http://shop.example/"); status != 200 {
+					t.Errorf("status %d %q, want 200", status, body)
+				}
+				served.Add(1)
+			}
+		})
+	}
+	c := w.client()
+	for i := range rounds {
+		now := 1 - i%2
+		w.publish(snapshot.Update{Endpoints: map[string][]snapshot.Endpoint{"pool-shop.example": {two[now]}}})
+		if _, body := get(t, c, "http://shop.example/"); body[:3] != [...]string{"one", "two"}[now] {
+			t.Errorf("round %d: answered by %q, want the new endpoint", i, body)
+		}
+	}
+	close(stop)
+	load.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if got, want := w.requests[outcome.OK], int(served.Load())+rounds; got != want || len(w.requests) != 1 {
+		t.Errorf("outcomes %v, want %d ok and no other", w.requests, want)
+	}
+}
+
+func TestDrain(t *testing.T) {
+	entered, finish := make(chan struct{}), make(chan struct{})
+	slow := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			close(entered)
+			<-finish
+		}
+		fmt.Fprint(w, "done")
+	}))
+	w := newWorld(t, nil)
+	w.publish(single("shop.example", snapshot.Policy{}, slow))
+
+	idle, err := net.Dial("tcp", w.Addr("http").String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Close()
+	fmt.Fprint(idle, "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n")
+	if _, err := idle.Read(make([]byte, 4096)); err != nil {
+		t.Fatal(err)
+	}
+
+	var answer sync.WaitGroup
+	answer.Go(func() {
+		if status, body := get(t, w.client(), "http://shop.example/slow"); status != 200 || body != "done" {
+			t.Errorf("the request that was under way: %d %q, want its answer", status, body)
+		}
+	})
+	<-entered
+	var stopped sync.WaitGroup
+	stopped.Go(func() {
+		if err := w.stop(); err != nil {
+			t.Errorf("Run() = %v, want nil", err)
+		}
+	})
+	// The idle connection is closed while the other one is still served.
+	_ = idle.SetReadDeadline(time.Now().Add(patience))
+	if rest, err := io.ReadAll(idle); err != nil || len(rest) > 0 {
+		t.Errorf("idle connection: %q, %v, want its end", rest, err)
+	}
+	if c, err := net.Dial("tcp", w.Addr("http").String()); err == nil {
+		c.Close()
+		t.Errorf("a connection was accepted during the drain")
+	}
+	close(finish)
+	answer.Wait()
+	stopped.Wait()
+	if n := w.requests[outcome.OK]; n != 2 || len(w.requests) != 1 {
+		t.Errorf("outcomes %v, want two of ok", w.requests)
+	}
+}
+
+func TestDrainCutsWhatDoesNotEnd(t *testing.T) {
+	entered := make(chan struct{})
+	forever := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(entered)
+		<-r.Context().Done()
+	}))
+	w := newWorld(t, func(cfg *dataplane.Config) { cfg.DrainTimeout = 10 * time.Millisecond })
+	w.publish(single("shop.example", snapshot.Policy{}, forever))
+	var answer sync.WaitGroup
+	answer.Go(func() {
+		res, err := w.client().Get("http://shop.example/")
+		if err == nil {
+			res.Body.Close()
+			t.Errorf("status %d, want the connection to be cut", res.StatusCode)
+		}
+	})
+	<-entered
+	if err := w.stop(); err != nil {
+		t.Errorf("Run() = %v, want nil", err)
+	}
+	answer.Wait()
+	if n := w.requests[outcome.ClientClosed]; n != 1 || len(w.requests) != 1 {
+		t.Errorf("outcomes %v, want one of client_closed", w.requests)
+	}
+}
