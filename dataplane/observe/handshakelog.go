@@ -2,6 +2,7 @@ package observe
 
 import (
 	"crypto/tls"
+	"slices"
 	"strconv"
 
 	"github.com/cardea-dev/cardea/dataplane/outcome"
@@ -67,8 +68,20 @@ func cipherName(id uint16) string {
 	if id == 0 {
 		return ""
 	}
+	if name, ok := cipherNames[id]; ok {
+		return name
+	}
 	return tls.CipherSuiteName(id)
 }
+
+// cipherNames spares tls.CipherSuiteName, which builds its lists for each call.
+var cipherNames = func() map[uint16]string {
+	names := map[uint16]string{}
+	for _, s := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
+		names[s.ID] = s.Name
+	}
+	return names
+}()
 
 // curveName returns "X25519" and the like, a number for groups that crypto/tls
 // does not know, "" for none.

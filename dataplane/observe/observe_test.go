@@ -2,7 +2,8 @@ package observe
 
 import (
 	"bytes"
-	"encoding/json"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"maps"
 	"math/big"
@@ -12,9 +13,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"crypto/tls"
-	"crypto/x509"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -357,18 +355,23 @@ func TestMaxHosts(t *testing.T) {
 // TestClientsMakeNoSeries: whatever clients send, the number of series is that of
 // the table.
 func TestClientsMakeNoSeries(t *testing.T) {
-	w := newWorld(t, Config{Handshakes: HandshakeOff, AccessLog: discard{}})
+	w := &world{registry: prometheus.NewPedanticRegistry()}
+	w.Observer = New(Config{Registerer: w.registry})
+	w.sink = w.Sink()
 	w.publish(t, host("shop.test", "api"), host("", "api"))
+	declared, undeclared := handshake("x", "x"), handshake("", "x")
+	caught, gone, lost := request(""), request("x"), request("")
+	lost.Matched, lost.Route, lost.Service, lost.Status, lost.Reason = false, snapshot.Origin{}, snapshot.Origin{}, 404, outcome.NoRoute
 	flood := func(i int) {
 		name := fmt.Sprintf("x%d.nowhere.test", i)
-		w.sink.Handshake(handshake("", name))
-		r := request("")
-		r.Host, r.Path, r.Method = []byte(name), []byte("/"+name), fmt.Sprintf("M%d", i)
-		w.sink.Request(r)
-		r.Matched, r.Route, r.Service, r.Status, r.Reason = false, snapshot.Origin{}, snapshot.Origin{}, 404, outcome.NoRoute
-		w.sink.Request(r)
-		w.sink.Request(request(name))
-		w.sink.Handshake(handshake(name, name))
+		declared.Host, declared.SNI, undeclared.SNI = name, name, name
+		for _, r := range []*outcome.Request{caught, gone, lost} {
+			r.Host, r.Path, r.Method = []byte(name), []byte("/"+name), name
+			w.sink.Request(r)
+		}
+		gone.RouteHost = name
+		w.sink.Handshake(declared)
+		w.sink.Handshake(undeclared)
 	}
 	flood(0)
 	before := w.count(t)
@@ -443,14 +446,4 @@ func (w *world) exercise(tb testing.TB) {
 	w.sink.Health(&outcome.Health{Healthy: true, Reason: outcome.OK})
 	w.SetOpenConnections(func() map[string]int { return map[string]int{"https": 1} })
 	w.SetLastGood(func() []string { return []string{"shop/tls"} })
-}
-
-// fields parses the only JSON record of a log.
-func fields(t *testing.T, text string) map[string]any {
-	t.Helper()
-	var m map[string]any
-	if err := json.Unmarshal([]byte(text), &m); err != nil {
-		t.Fatalf("record %q: %v", text, err)
-	}
-	return m
 }

@@ -1,0 +1,240 @@
+package observe
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cardea-dev/cardea/dataplane/outcome"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// parse parses the only JSON record of a log.
+func parse(t *testing.T, text string) map[string]any {
+	t.Helper()
+	var fields map[string]any
+	if err := json.Unmarshal([]byte(text), &fields); err != nil || strings.Count(text, "\n") != 1 {
+		t.Fatalf("log = %q (%v), want one JSON object in one line", text, err)
+	}
+	return fields
+}
+
+func TestAccessLog(t *testing.T) {
+	w := newWorld(t, Config{})
+	r := request("shop.test")
+	secured := *conn
+	secured.TLS = &outcome.Handshake{SNI: "shop.test", Version: 0x0304, ClientCertificate: &outcome.ClientCertificate{Digest: "abc"}}
+	r.Conn = &secured
+	w.sink.Request(r)
+	w.Flush()
+	want := map[string]any{
+		"time": "2026-05-01T12:00:00.001500Z", "log": "access", "conn": 7.0, "id": "r-1", "listener": "https",
+		"remote": "192.0.2.1:4711", "method": "GET", "host": "shop.test", "path": "/a", "proto": "HTTP/1.1",
+		"status": 200.0, "reason": "ok", "route_host": "shop.test", "ingress": "shop/web",
+		"field": "spec.rules[0].http.paths[0]", "service": "shop/api", "pool": "p", "endpoint": "[2001:db8::1]:8080",
+		"attempts": 1.0, "duration_seconds": 0.0015, "connect_seconds": 0.0002, "first_byte_seconds": 0.001,
+		"bytes_in": 3.0, "bytes_out": 1024.0, "user_agent": "curl/8", "referer": "x.test/y",
+		"tls_version": "TLS 1.3", "sni": "shop.test", "client_cert": "abc",
+	}
+	if diff := cmp.Diff(want, parse(t, w.access.String())); diff != "" {
+		t.Errorf("access record (-want +got):\n%s", diff)
+	}
+}
+
+func TestAccessLogOfAFailure(t *testing.T) {
+	w := newWorld(t, Config{})
+	w.sink.Request(&outcome.Request{
+		Conn: conn, Target: []byte("/bad?token=secret"), Start: start, Status: 400, Reason: outcome.BadRequest,
+		Side: outcome.Downstream, Err: "line 1\nforged: \x1b[31m\xff \U0001F600\u202e",
+	})
+	w.Flush()
+	got := parse(t, w.access.String())
+	want := map[string]any{
+		"time": "2026-05-01T12:00:00.000000Z", "log": "access", "conn": 7.0, "listener": "https", "remote": "192.0.2.1:4711",
+		"path": "/bad", "status": 400.0, "reason": "bad_request", "side": "downstream",
+		"err": "line 1\nforged: \x1b[31m\ufffd \U0001F600\u202e", "attempts": 0.0, "duration_seconds": 0.0, "bytes_in": 0.0, "bytes_out": 0.0,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("access record (-want +got):\n%s", diff)
+	}
+	for _, raw := range []string{"\x1b", "\u202e", "secret"} {
+		if strings.Contains(w.access.String(), raw) {
+			t.Errorf("access log %q holds %q", w.access, raw)
+		}
+	}
+}
+
+func TestAccessLogQuery(t *testing.T) {
+	w := newWorld(t, Config{LogQuery: true})
+	w.sink.Request(request("shop.test"))
+	w.Flush()
+	got := parse(t, w.access.String())
+	if got["query"] != "token=secret" || got["referer"] != "x.test/y?token=secret" {
+		t.Errorf("query, referer = %q, %q, want both with the query", got["query"], got["referer"])
+	}
+}
+
+func TestTextFormat(t *testing.T) {
+	w := newWorld(t, Config{Format: Text})
+	r := request("shop.test")
+	r.UserAgent, r.Referer = []byte(`curl "8" é`+"\n"), nil
+	w.sink.Request(r)
+	w.Flush()
+	want := `time=2026-05-01T12:00:00.001500Z log=access conn=7 id=r-1 listener=https remote=192.0.2.1:4711 method=GET ` +
+		`host=shop.test path=/a proto=HTTP/1.1 status=200 reason=ok route_host=shop.test ingress=shop/web ` +
+		`field=spec.rules[0].http.paths[0] service=shop/api pool=p endpoint=[2001:db8::1]:8080 attempts=1 ` +
+		`duration_seconds=0.001500 connect_seconds=0.000200 first_byte_seconds=0.001000 bytes_in=3 bytes_out=1024 ` +
+		`user_agent="curl \"8\" é\n"` + "\n"
+	if diff := cmp.Diff(want, w.access.String()); diff != "" {
+		t.Errorf("access record (-want +got):\n%s", diff)
+	}
+}
+
+func TestHandshakeLog(t *testing.T) {
+	w := newWorld(t, Config{})
+	h := handshake("shop.test", "shop.test")
+	h.BytesIn, h.BytesOut, h.ALPN, h.Resumed, h.DefaultCertificate = 517, 1200, "http/1.1", true, true
+	h.ClientCertificate = &outcome.ClientCertificate{
+		Subject: "CN=robot", Issuer: "CN=ca", Serial: "0a", Digest: "abc", NotAfter: start,
+		DNSNames: []string{"robot.test"}, URINames: []string{"spiffe://x/robot"}, Verified: true, VerifyErr: "expired",
+	}
+	w.sink.Handshake(h)
+	w.Flush()
+	want := map[string]any{
+		"time": "2026-05-01T12:00:00.001000Z", "log": "handshake", "conn": 7.0, "listener": "https", "remote": "192.0.2.1:4711",
+		"result": "failed", "reason": "client_alert_unknown_ca", "err": "remote error: tls: unknown certificate authority",
+		"alert": "unknown_ca", "duration_seconds": 0.001, "bytes_in": 517.0, "bytes_out": 1200.0, "hello": true,
+		"sni": "shop.test", "host": "shop.test", "ingress": "shop/web", "field": "spec.rules[0].http.paths[0]",
+		"offered_versions": []any{"TLS 1.3"}, "offered_ciphers": []any{"TLS_AES_128_GCM_SHA256", "0x0A0A"},
+		"offered_curves": []any{"X25519", "0x1a1a"}, "offered_alpn": []any{"h2", "http/1.1"},
+		"version": "TLS 1.3", "cipher": "TLS_AES_128_GCM_SHA256", "curve": "X25519MLKEM768", "alpn": "http/1.1", "resumed": true,
+		"cert": "shop/tls#tls-1", "cert_key": "ECDSA", "cert_not_after": "2026-05-01T13:00:00Z", "default_cert": true,
+		"client_subject": "CN=robot", "client_issuer": "CN=ca", "client_serial": "0a", "client_cert": "abc",
+		"client_not_after": "2026-05-01T12:00:00Z", "client_dns": []any{"robot.test"}, "client_uri": []any{"spiffe://x/robot"},
+		"client_verified": true, "client_verify_err": "expired",
+	}
+	if diff := cmp.Diff(want, parse(t, w.handshake.String())); diff != "" {
+		t.Errorf("handshake record (-want +got):\n%s", diff)
+	}
+}
+
+func TestHandshakeLogModes(t *testing.T) {
+	tests := []struct {
+		mode string
+		want []string
+	}{
+		{"off", nil},
+		{"failures", []string{"result=failed", "result=timeout"}},
+		{"all", []string{"result=done", "result=failed", "result=timeout"}},
+	}
+	for _, test := range tests {
+		t.Run(test.mode, func(t *testing.T) {
+			mode, err := ParseHandshakeMode(test.mode)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := newWorld(t, Config{Handshakes: mode, Format: Text})
+			for _, result := range []outcome.Result{outcome.Done, outcome.Failed, outcome.Timeout} {
+				h := handshake("shop.test", "shop.test")
+				h.Result = result
+				w.sink.Handshake(h)
+			}
+			w.Flush()
+			var got []string
+			for word := range strings.FieldsSeq(w.handshake.String()) {
+				if strings.HasPrefix(word, "result=") {
+					got = append(got, word)
+				}
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("handshakes logged (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestParse(t *testing.T) {
+	if f, err := ParseFormat("text"); err != nil || f != Text {
+		t.Errorf(`ParseFormat("text") = %v, %v, want Text`, f, err)
+	}
+	if f, err := ParseFormat("json"); err != nil || f != JSON {
+		t.Errorf(`ParseFormat("json") = %v, %v, want JSON`, f, err)
+	}
+	if _, err := ParseFormat("xml"); err == nil {
+		t.Error(`ParseFormat("xml") succeeded, want an error`)
+	}
+	if _, err := ParseHandshakeMode("some"); err == nil {
+		t.Error(`ParseHandshakeMode("some") succeeded, want an error`)
+	}
+}
+
+func TestRedactReferer(t *testing.T) {
+	tests := []struct{ rule, referer, without, with string }{
+		{"nothing", "", "", ""},
+		{"a plain URL", "https://x.test/a", "https://x.test/a", "https://x.test/a"},
+		{"a query", "https://x.test/a?b=c", "https://x.test/a", "https://x.test/a?b=c"},
+		{"a fragment", "https://x.test/a?b#c", "https://x.test/a", "https://x.test/a?b"},
+		{"a user", "https://u:p@x.test/a", "x.test/a", "x.test/a"},
+		{"a user with an at sign", "https://u@v:p@x.test", "x.test", "x.test"},
+		{"an at sign in the path", "https://x.test/@a", "https://x.test/@a", "https://x.test/@a"},
+		{"an at sign in the query", "https://x.test?q=@a", "https://x.test", "https://x.test?q=@a"},
+		{"no URL at all", "u:p?x", "u:p", "u:p?x"},
+	}
+	for _, test := range tests {
+		t.Run(test.rule, func(t *testing.T) {
+			if got := redactReferer([]byte(test.referer), false); string(got) != test.without {
+				t.Errorf("redactReferer(%q, false) = %q, want %q", test.referer, got, test.without)
+			}
+			if got := redactReferer([]byte(test.referer), true); string(got) != test.with {
+				t.Errorf("redactReferer(%q, true) = %q, want %q", test.referer, got, test.with)
+			}
+		})
+	}
+}
+
+// FuzzRecord: a record is one line of valid JSON whatever a client sent, and its
+// text form is one printable line.
+func FuzzRecord(f *testing.F) {
+	f.Add([]byte("plain"))
+	f.Add([]byte("\"\\\x00\x7f\xc2\x85\u2028\ud7ff\U0010ffff\xff\n"))
+	f.Add([]byte(strings.Repeat("é", maxValue)))
+	f.Fuzz(func(t *testing.T, value []byte) {
+		line := string(appendValue(nil, JSON, value))
+		var got string
+		if err := json.Unmarshal([]byte(line), &got); err != nil {
+			t.Fatalf("appendValue(JSON, %q) = %s: %v", value, line, err)
+		}
+		want := strings.ToValidUTF8(string(value), "\ufffd")
+		if len(value) <= maxValue && strings.Count(got, "\ufffd") == 0 && got != want {
+			t.Fatalf("appendValue(JSON, %q) decodes to %q, want %q", value, got, want)
+		}
+		if text := string(appendValue(nil, Text, value)); strings.ContainsAny(text, "\n\r\x00\x1b") || (strings.Contains(text, " ") && text[0] != '"') {
+			t.Fatalf("appendValue(Text, %q) = %q, want one word or a quoted one", value, text)
+		}
+	})
+}
+
+func BenchmarkRequest(b *testing.B) {
+	for _, bench := range []struct {
+		name string
+		cfg  Config
+	}{{"metrics", Config{}}, {"metrics+json", Config{AccessLog: discard{}}}, {"metrics+text", Config{AccessLog: discard{}, Format: Text}}} {
+		b.Run(bench.name, func(b *testing.B) {
+			w := &world{Observer: New(bench.cfg)}
+			b.Cleanup(w.Close)
+			w.sink = w.Sink()
+			hosts := []*snapshot.Host{}
+			for i := range 1000 {
+				hosts = append(hosts, host(string(rune('a'+i/100%10))+string(rune('a'+i/10%10))+string(rune('a'+i%10))+".test", "api"))
+			}
+			w.publish(b, hosts...)
+			r := request("eee.test")
+			b.ReportAllocs()
+			for b.Loop() {
+				w.sink.Request(r)
+			}
+		})
+	}
+}
