@@ -20,6 +20,12 @@ type Conn struct {
 
 	nc  net.Conn
 	out atomic.Bool
+	// keeps is how long the endpoint has told to keep the connection idle, if it
+	// has told; until is when it is not to be used any more, zero if nothing is
+	// known of that. See keepalive.go.
+	keeps time.Duration
+	told  bool
+	until time.Time
 	// keptAt is the epoch in which the connection was last put on the stack;
 	// guarded by Endpoint.mu.
 	keptAt uint32
@@ -45,13 +51,14 @@ func newConn(e *Endpoint, nc net.Conn, took time.Duration) *Conn {
 
 func (c *Conn) handOut(reused bool) {
 	c.Reused, c.ConnectTime = reused, 0
+	c.told = false
 	c.out.Store(true)
 	c.Endpoint.busy.Add(1)
 }
 
 // Done ends the attempt. The connection is kept if the stream says that it may
-// carry another one, its endpoint is still in force and there is room; else it is
-// closed. Calling it again does nothing, but c may by then be another's: call it
+// carry another one, the endpoint has not told that it will close it right away, is
+// still in force, and there is room; else it is closed. Calling it again does nothing, but c may by then be another's: call it
 // once.
 func (c *Conn) Done() {
 	if !c.out.CompareAndSwap(true, false) {
@@ -59,7 +66,7 @@ func (c *Conn) Done() {
 	}
 	reusable := c.Stream.Close()
 	c.Endpoint.busy.Add(-1)
-	if !reusable || !c.Endpoint.keep(c) {
+	if !reusable || !c.setLimit() || !c.Endpoint.keep(c) {
 		c.nc.Close()
 	}
 }

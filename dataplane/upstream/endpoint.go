@@ -37,14 +37,16 @@ func (e *Endpoint) take() *Conn {
 		if c == nil {
 			return nil
 		}
-		switch c.look() {
-		case alive:
+		switch seen := c.look(); {
+		case seen == closedByPeer:
+			e.pool.count.closed.Add(1)
+		case seen == unexpectedData:
+			e.pool.count.unexpected.Add(1)
+		case c.overdue():
+			e.pool.count.expired.Add(1)
+		default:
 			c.handOut(true)
 			return c
-		case closedByPeer:
-			e.pool.count.closed.Add(1)
-		case unexpectedData:
-			e.pool.count.unexpected.Add(1)
 		}
 		c.nc.Close()
 	}
@@ -91,8 +93,8 @@ func (e *Endpoint) keep(c *Conn) bool {
 	return true
 }
 
-// expire takes off and returns the connections kept at or before epoch; those
-// are at the bottom of the stack.
+// expire takes off and returns the connections that were kept at least age epochs
+// before now; those are at the bottom of the stack.
 func (e *Endpoint) expire(now, age uint32) []*Conn {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -16,7 +16,10 @@ import (
 type idleStream struct{ lineStream }
 
 func (*idleStream) Head(*message.Request) error { return nil }
-func (*idleStream) Close() bool                 { return true }
+func (*idleStream) Response(func()) (*message.Response, error) {
+	return new(message.Response), nil
+}
+func (*idleStream) Close() bool { return true }
 
 // newPipeSet returns a Set whose connections are in memory, for use in a bubble.
 func newPipeSet(t *testing.T, change func(*Config)) *Set {

@@ -160,3 +160,59 @@ func TestReplaceUnderLoad(t *testing.T) {
 	_, err := p.Pick(t.Context(), nil)
 	wantReason(t, err, outcome.NoEndpoints, outcome.RetryNo)
 }
+
+// Pools come and go while requests that found them go on: none fails, a new pool
+// has its endpoints from the start, and nothing is left open.
+func TestPoolsUnderLoad(t *testing.T) {
+	srv := newServer(t, nil)
+	s := newSet(t, nil)
+	ids := []string{"a", "b", "c"}
+	endpoints := make(map[string][]snapshot.Endpoint)
+	for _, id := range ids {
+		endpoints[id] = list(srv.addr)
+	}
+	var requests, failures atomic.Int64
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range 6 {
+		wg.Go(func() {
+			for n := i; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				p := s.Pool(ids[n%len(ids)])
+				if p == nil {
+					continue
+				}
+				if _, err := exchange(context.Background(), p); err != nil {
+					failures.Add(1)
+					t.Error(err)
+					return
+				}
+				requests.Add(1)
+			}
+		})
+	}
+	rng := rand.New(rand.NewPCG(5, 6))
+	for range 300 {
+		var specs []*snapshot.Pool
+		for _, i := range rng.Perm(len(ids))[:1+rng.IntN(len(ids))] {
+			specs = append(specs, &snapshot.Pool{ID: ids[i]})
+		}
+		s.Prepare(specs, endpoints)
+		s.Retain(specs)
+		if got := len(s.Stats()); got != len(specs) {
+			t.Fatalf("%d pools in force, want %d", got, len(specs))
+		}
+		before := requests.Load()
+		eventually(t, "requests go on", func() bool { return requests.Load() > before || failures.Load() > 0 })
+	}
+	close(stop)
+	wg.Wait()
+	s.Retain(nil)
+	if got := s.idle.Load(); got != 0 {
+		t.Errorf("idle connections of no pools = %d, want 0", got)
+	}
+}

@@ -127,7 +127,7 @@ func New(cfg Config) *Set {
 // name than before is a new one; one with a name takes no endpoints but those it
 // resolves. Prepare does not wait for a resolution: who picks first waits.
 func (s *Set) Prepare(pools []*snapshot.Pool, endpoints map[string][]snapshot.Endpoint) {
-	for _, old := range s.add(pools) {
+	for _, old := range s.add(pools, endpoints) {
 		old.retire()
 	}
 	for id, list := range endpoints {
@@ -137,8 +137,9 @@ func (s *Set) Prepare(pools []*snapshot.Pool, endpoints map[string][]snapshot.En
 	}
 }
 
-// add makes the pools that are new and returns those they take the place of.
-func (s *Set) add(pools []*snapshot.Pool) (replaced []*Pool) {
+// add makes the pools that are new, with their endpoints from the start, and
+// returns those they take the place of.
+func (s *Set) add(pools []*snapshot.Pool, endpoints map[string][]snapshot.Endpoint) (replaced []*Pool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -153,12 +154,14 @@ func (s *Set) add(pools []*snapshot.Pool) (replaced []*Pool) {
 			replaced = append(replaced, old)
 		}
 		p := newPool(s, spec)
-		s.pools[spec.ID] = p
 		if p.name != nil {
 			ctx, stop := context.WithCancel(context.Background())
 			p.name.stop = stop
 			s.goroutines.Go(func() { p.resolve(ctx) })
+		} else {
+			p.swap(endpoints[spec.ID])
 		}
+		s.pools[spec.ID] = p
 	}
 	return replaced
 }
