@@ -3,6 +3,7 @@ package translate
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
@@ -26,36 +27,25 @@ func (t *Translator) spec(hosts changed[snapshot.Host], pools changed[snapshot.P
 	}
 }
 
-// merge returns old, which is sorted by name, with what changed. It walks both
-// once: the list is copied, the elements are shared.
+// merge returns old, which is sorted by name, with what changed. What lies between
+// two changes is copied as a whole; the elements are shared.
 func merge[T any](old []*T, changes changed[T], name func(*T) string) []*T {
 	if len(changes) == 0 {
 		return old
 	}
 	out := make([]*T, 0, len(old)+len(changes))
-	names := slices.Sorted(maps.Keys(changes))
-	for _, o := range old {
-		for len(names) > 0 && names[0] < name(o) {
-			if n := changes[names[0]]; n != nil {
-				out = append(out, n)
-			}
-			names = names[1:]
+	for _, n := range slices.Sorted(maps.Keys(changes)) {
+		i, found := slices.BinarySearchFunc(old, n, func(o *T, n string) int { return strings.Compare(name(o), n) })
+		out = append(out, old[:i]...)
+		if now := changes[n]; now != nil {
+			out = append(out, now)
 		}
-		if n, ok := changes[name(o)]; !ok {
-			out = append(out, o)
-		} else if n != nil {
-			out = append(out, n)
+		if found {
+			i++
 		}
-		if len(names) > 0 && names[0] == name(o) {
-			names = names[1:]
-		}
+		old = old[i:]
 	}
-	for _, rest := range names {
-		if n := changes[rest]; n != nil {
-			out = append(out, n)
-		}
-	}
-	return out
+	return append(out, old...)
 }
 
 // takeOver returns old if built is the same, else built with the routes and
