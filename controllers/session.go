@@ -116,7 +116,7 @@ func (c *Controller) managerOptions() manager.Options {
 	return manager.Options{
 		Scheme:                  scheme,
 		MapperProvider:          staticMapper,
-		Logger:                  c.cfg.Logger,
+		Logger:                  c.cfg.Logger.V(1),
 		LeaderElection:          false,
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress:  "0",

@@ -1,0 +1,396 @@
+//go:build envtest
+
+package controllers
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cardea-dev/cardea/dataplane/outcome"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+func TestApplyIsPublishedWithinASecond(t *testing.T) {
+	p := newPlace(t)
+	r := p.start(t, nil)
+	r.ready(t)
+
+	create(t, p.service("web"), p.slice("web", "192.0.2.1"))
+	in := p.ingress("shop", "shop.example.com", "tls")
+	began := time.Now()
+	create(t, p.secret(t, "tls", "first", "shop.example.com"), in)
+	r.wait(t, time.Second, "host, certificate and endpoint", func() bool {
+		h := r.host("shop.example.com")
+		return r.certificate("shop.example.com") == "first" && len(h.Routes) == 1 && len(r.endpoints[h.Routes[0].Pool]) == 1
+	})
+	t.Logf("published %v after the first of two creates", time.Since(began))
+
+	// A change of endpoints is published without a table.
+	before := r.publishes()
+	slice := p.slice("web", "192.0.2.1", "192.0.2.2")
+	update(t, slice)
+	r.wait(t, time.Second, "two endpoints", func() bool {
+		return len(r.endpoints[r.host("shop.example.com").Routes[0].Pool]) == 2
+	})
+	r.mu.Lock()
+	for _, u := range r.updates[before:] {
+		if u.Spec != nil {
+			t.Error("a change of endpoints replaced the table")
+		}
+		if u.Since.IsZero() {
+			t.Error("an update does not say since when its change is known")
+		}
+	}
+	r.mu.Unlock()
+
+	// A new certificate is seen at once, one after the other.
+	for i := range 10 {
+		cn := fmt.Sprint("rotated-", i)
+		secret := p.secret(t, "tls", cn, "shop.example.com")
+		began := time.Now()
+		update(t, secret)
+		r.wait(t, time.Second, cn, func() bool { return r.certificate("shop.example.com") == cn })
+		t.Logf("%s published %v after the write began", cn, time.Since(began))
+	}
+
+	if err := kube.Delete(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	r.wait(t, time.Second, "host gone", func() bool { return r.host("shop.example.com") == nil })
+}
+
+func TestBadSecretKeepsTheLastGood(t *testing.T) {
+	p := newPlace(t)
+	r := p.start(t, func(c *Config) { c.Events = p.events(t, "one") })
+	r.ready(t)
+	in, secret := p.ingress("shop", "shop.example.com", "tls"), p.secret(t, "tls", "good", "shop.example.com")
+	create(t, p.service("web"), secret, in)
+	r.wait(t, time.Second, "certificate", func() bool { return r.certificate("shop.example.com") == "good" })
+
+	garbage := secret.DeepCopy()
+	garbage.Data = map[string][]byte{corev1.TLSCertKey: []byte("garbage"), corev1.TLSPrivateKeyKey: []byte("garbage")}
+	update(t, garbage)
+	for _, o := range []client.Object{in, secret} {
+		eventually(t, 3*time.Second, "Warning Event on "+o.GetName(), func() bool {
+			for _, e := range eventsOf(t, o) {
+				if e.Type == corev1.EventTypeWarning && e.Reason == "SecretInvalid" {
+					return true
+				}
+			}
+			return false
+		})
+	}
+	r.wait(t, time.Second, "last good", func() bool { return r.certificate("shop.example.com") == "good" })
+
+	repaired := p.secret(t, "tls", "repaired", "shop.example.com")
+	update(t, repaired)
+	r.wait(t, time.Second, "repaired", func() bool { return r.certificate("shop.example.com") == "repaired" })
+
+	// A deleted Secret is served on by default.
+	if err := kube.Delete(t.Context(), repaired); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 3*time.Second, "Event about the missing Secret", func() bool {
+		for _, e := range eventsOf(t, in) {
+			if e.Reason == "SecretNotFound" {
+				return true
+			}
+		}
+		return false
+	})
+	r.wait(t, time.Second, "last good", func() bool { return r.certificate("shop.example.com") == "repaired" })
+}
+
+func TestManyChangesCoalesce(t *testing.T) {
+	p := newPlace(t)
+	create(t, p.service("web"), p.slice("web", "192.0.2.1"))
+	r := p.start(t, nil)
+	r.ready(t)
+	before, began := r.publishes(), time.Now()
+	const n = 1000
+	failed := make(chan error, 8)
+	for w := range 8 {
+		go func() {
+			for i := w; i < n; i += 8 {
+				if err := kube.Create(t.Context(), p.ingress(fmt.Sprint("in-", i), fmt.Sprintf("h%d.example.com", i), "")); err != nil {
+					failed <- err
+					return
+				}
+			}
+			failed <- nil
+		}()
+	}
+	for range 8 {
+		if err := <-failed; err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.wait(t, 5*time.Second, "all hosts", func() bool { return r.spec != nil && len(r.spec.Hosts) == n })
+	took, published := time.Since(began), r.publishes()-before
+	t.Logf("%d changes in %v: %d publishes", n, took, published)
+	if most := int(took/(50*time.Millisecond)) + 2; published > most {
+		t.Errorf("%d publishes in %v, want at most %d", published, took, most)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := before + 1; i < len(r.at); i++ {
+		if pause := r.at[i].Sub(r.at[i-1]); pause < 45*time.Millisecond {
+			t.Errorf("publish %d comes %v after the one before, want 50ms", i, pause)
+		}
+	}
+}
+
+func TestOnlyReferencedSecretsAreRead(t *testing.T) {
+	p := newPlace(t)
+	create(t, p.service("web"),
+		p.secret(t, "named", "named", "a.example.com"),
+		p.secret(t, "foreign", "foreign", "b.example.com"),
+		p.secret(t, "unnamed", "unnamed", "c.example.com"),
+		p.ingress("a", "a.example.com", "named"))
+	foreign := p.ingress("b", "b.example.com", "foreign")
+	foreign.Spec.IngressClassName = new("somebody-else")
+	create(t, foreign)
+
+	var counted tap
+	r := p.start(t, func(c *Config) { c.REST = counted.wrap(cluster) })
+	r.ready(t)
+	r.wait(t, time.Second, "certificate", func() bool { return r.certificate("a.example.com") == "named" })
+	update(t, p.secret(t, "unnamed", "again", "c.example.com"))
+	update(t, p.secret(t, "foreign", "again", "b.example.com"))
+	update(t, p.secret(t, "named", "again", "a.example.com"))
+	r.wait(t, time.Second, "rotated", func() bool { return r.certificate("a.example.com") == "again" })
+
+	for name, want := range map[string]int{"named": 2, "foreign": 0, "unnamed": 0} {
+		path := "GET /api/v1/namespaces/" + p.namespace + "/secrets/" + name
+		if got := counted.count(func(r string) bool { return r == path }); got != want {
+			t.Errorf("Secret %s was read %d times, want %d", name, got, want)
+		}
+	}
+	if h := r.host("b.example.com"); h != nil {
+		t.Errorf("the host of a foreign class is served: %+v", h)
+	}
+
+	// Many referenced Secrets are listed, once, instead.
+	before := counted.count(func(r string) bool { return strings.Contains(r, "/secrets/") })
+	for i := range 300 {
+		create(t, p.secret(t, fmt.Sprint("many-", i), fmt.Sprint("cn-", i), fmt.Sprintf("m%d.example.com", i)),
+			p.ingress(fmt.Sprint("m-", i), fmt.Sprintf("m%d.example.com", i), fmt.Sprint("many-", i)))
+	}
+	r.wait(t, 10*time.Second, "all certificates", func() bool {
+		for i := range 300 {
+			if r.certificate(fmt.Sprintf("m%d.example.com", i)) != fmt.Sprint("cn-", i) {
+				return false
+			}
+		}
+		return true
+	})
+	t.Logf("%d GETs for 300 more", counted.count(func(r string) bool { return strings.Contains(r, "/secrets/") })-before)
+	r.stop()
+
+	again := p.start(t, func(c *Config) { c.REST = counted.wrap(cluster) })
+	again.ready(t)
+	if got := again.certificate("m299.example.com"); got != "cn-299" {
+		t.Errorf("certificate after the first fill = %q, want cn-299", got)
+	}
+	gets := counted.count(func(r string) bool {
+		return strings.HasPrefix(r, "GET /api/v1/namespaces/") && strings.Contains(r, "/secrets/")
+	})
+	if gets != 0 {
+		t.Errorf("the first fill made %d GETs, want a listing", gets)
+	}
+}
+
+func TestTwoReplicas(t *testing.T) {
+	p := newPlace(t)
+	lb := p.service("lb")
+	lb.Spec.Type = corev1.ServiceTypeLoadBalancer
+	create(t, lb, p.service("web"))
+	lb.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: "192.0.2.80"}}
+	if err := kube.Status().Update(t.Context(), lb); err != nil {
+		t.Fatal(err)
+	}
+	in := p.ingress("shop", "shop.example.com", "missing")
+	foreign := p.ingress("other", "other.example.com", "")
+	foreign.Spec.IngressClassName = new("somebody-else")
+	create(t, in, foreign)
+
+	var taps [2]tap
+	var events [2]*Events
+	var replicas [2]*replica
+	for i := range replicas {
+		events[i] = p.events(t, fmt.Sprint("replica-", i))
+		replicas[i] = p.start(t, func(c *Config) {
+			c.REST = taps[i].wrap(cluster)
+			c.Events = events[i]
+			c.Status = StatusConfig{
+				PublishService: types.NamespacedName{Namespace: p.namespace, Name: "lb"},
+				Namespace:      p.namespace,
+				Identity:       fmt.Sprint("replica-", i),
+				LeaseDuration:  3 * time.Second, RenewDeadline: 2 * time.Second, RetryPeriod: 200 * time.Millisecond,
+			}
+		})
+	}
+	for _, r := range replicas {
+		r.ready(t)
+	}
+	address := func(o *networkingv1.Ingress) string {
+		if err := kube.Get(t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
+			t.Fatal(err)
+		}
+		if len(o.Status.LoadBalancer.Ingress) == 0 {
+			return ""
+		}
+		return o.Status.LoadBalancer.Ingress[0].IP
+	}
+	eventually(t, 5*time.Second, "address in the status", func() bool { return address(in) == "192.0.2.80" })
+	if got := address(foreign); got != "" {
+		t.Errorf("the status of a foreign Ingress was written: %q", got)
+	}
+	patches := func(i int) int {
+		return taps[i].count(func(r string) bool { return strings.HasPrefix(r, "PATCH ") && strings.HasSuffix(r, "/status") })
+	}
+	if a, b := patches(0), patches(1); a+b != 1 {
+		t.Errorf("status was written %d and %d times, want once in all", a, b)
+	}
+
+	// Handshakes seen by both replicas are counted in one Event.
+	cert, key := certificate(t, "shop.example.com", "shop.example.com")
+	c, err := snapshot.ParseCertificate(snapshot.Origin{Kind: "Secret", Namespace: p.namespace, Name: "tls"}, cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	origin := snapshot.Origin{Kind: "Ingress", Namespace: in.Namespace, Name: in.Name, UID: string(in.UID), Field: "spec.tls[0]"}
+	for i := range 12 {
+		events[i%2].Sink().Handshake(&outcome.Handshake{
+			Conn:   &outcome.Conn{Remote: netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), 1234)},
+			Result: outcome.Failed, Reason: outcome.AlertUnknownCA, SNI: "shop.example.com", Host: "shop.example.com",
+			Ingress: origin, Certificate: c, Version: tls.VersionTLS13,
+		})
+	}
+	reasons := func() map[string][]corev1.Event {
+		all := make(map[string][]corev1.Event)
+		for _, e := range eventsOf(t, in) {
+			all[e.Reason] = append(all[e.Reason], e)
+		}
+		return all
+	}
+	eventually(t, 3*time.Second, "an Event that counts 12", func() bool {
+		of := reasons()[string(outcome.AlertUnknownCA)]
+		return len(of) == 1 && of[0].Count == 12
+	})
+	e := reasons()[string(outcome.AlertUnknownCA)][0]
+	t.Logf("%s %s %s x%d", e.Type, e.Reason, e.Message, e.Count)
+	for _, want := range []string{"shop.example.com", "unknown authority", "self-signed", "Secret " + p.namespace + "/tls", "12 handshakes from 203.0.113.0/24 in 10m", "Use a certificate that"} {
+		if !strings.Contains(e.Message, want) {
+			t.Errorf("message %q does not contain %q", e.Message, want)
+		}
+	}
+	if of := reasons()["SecretNotFound"]; len(of) != 1 || of[0].Count != 1 {
+		t.Errorf("Events about the missing Secret: %d, want one with count 1", len(of))
+	}
+
+	// The other replica takes over, and nothing is taken back.
+	leader := func() string {
+		var lease coordinationv1.Lease
+		if err := kube.Get(t.Context(), client.ObjectKey{Namespace: p.namespace, Name: "cardea-leader"}, &lease); err != nil || lease.Spec.HolderIdentity == nil {
+			return ""
+		}
+		return *lease.Spec.HolderIdentity
+	}
+	first := leader()
+	i := 0
+	if first == "replica-1" {
+		i = 1
+	}
+	replicas[i].stop()
+	if got := address(in); got != "192.0.2.80" {
+		t.Errorf("address after the leader ended = %q, want it kept", got)
+	}
+	lb.Status.LoadBalancer.Ingress[0].IP = "192.0.2.81"
+	if err := kube.Status().Update(t.Context(), lb); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "address written by the new leader", func() bool { return address(in) == "192.0.2.81" })
+	if now := leader(); now == first {
+		t.Errorf("leader = %q, want the other replica", now)
+	}
+}
+
+func TestForbiddenSecretIsToldAndHurtsNobodyElse(t *testing.T) {
+	p := newPlace(t)
+	in := p.ingress("secret", "secret.example.com", "forbidden")
+	create(t, p.service("web"),
+		p.secret(t, "forbidden", "forbidden", "secret.example.com"), in,
+		p.secret(t, "open", "open", "open.example.com"), p.ingress("open", "open.example.com", "open"))
+	r := p.start(t, func(c *Config) {
+		c.REST = forbid(cluster, "/secrets/forbidden")
+		c.Events = p.events(t, "one")
+	})
+	r.ready(t)
+	if got := r.certificate("open.example.com"); got != "open" {
+		t.Errorf("certificate of the other host = %q, want open", got)
+	}
+	if got := r.certificate("secret.example.com"); got != "" {
+		t.Errorf("certificate of the host whose Secret is forbidden = %q, want none", got)
+	}
+	eventually(t, 3*time.Second, "Event SecretUnreadable", func() bool {
+		for _, e := range eventsOf(t, in) {
+			if e.Reason == "SecretUnreadable" && strings.Contains(e.Message, "forbids") {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// TestAPIServerGoesAwayAndComesBack kills the API server for 20 s. It is the
+// last test of the file because all others need the API server.
+func TestAPIServerGoesAwayAndComesBack(t *testing.T) {
+	p := newPlace(t)
+	create(t, p.service("web"), p.slice("web", "192.0.2.1"), p.secret(t, "tls", "before", "shop.example.com"), p.ingress("shop", "shop.example.com", "tls"))
+	r := p.start(t, func(c *Config) { c.Events = p.events(t, "one") })
+	r.ready(t)
+
+	server := environment.ControlPlane.GetAPIServer()
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	before := r.publishes()
+	// A controller that starts now is not ready, says why, and does not end.
+	late := p.start(t, nil)
+	eventually(t, 10*time.Second, "the reason why it is not ready", func() bool {
+		return strings.Contains(late.controller.NotReady(), "connect")
+	})
+	t.Logf("not ready: %s", late.controller.NotReady())
+	<-time.After(20 * time.Second)
+	if got := r.publishes(); got != before {
+		t.Errorf("%d publishes while the API server was away, want none", got-before)
+	}
+	if why := r.controller.NotReady(); why != "" {
+		t.Errorf("NotReady = %q while the API server was away, want to stay ready", why)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	eventually(t, 30*time.Second, "an API server that takes writes", func() bool {
+		return kube.Create(t.Context(), p.ingress("new", "new.example.com", "tls")) == nil
+	})
+	update(t, p.secret(t, "tls", "after", "shop.example.com", "new.example.com"))
+	for _, c := range []*replica{r, late} {
+		c.wait(t, 90*time.Second, "what changed since", func() bool {
+			return c.certificate("new.example.com") == "after" && c.certificate("shop.example.com") == "after"
+		})
+		t.Logf("in step %v after the API server came back", time.Since(began))
+	}
+}

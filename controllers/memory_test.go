@@ -1,0 +1,5 @@
+//go:build envtest
+
+package controllers
+
+func runChild() (bool, int) { return false, 0 }
