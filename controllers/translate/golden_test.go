@@ -29,6 +29,7 @@ func TestGolden(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("testdata/*.txtar: %d files, %v", len(files), err)
 	}
+	seen := map[translate.Reason]bool{}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			archive, err := txtar.ParseFile(file)
@@ -49,6 +50,12 @@ func TestGolden(t *testing.T) {
 			}
 			if _, err := snapshot.Compile(nil, r.Spec, func(*snapshot.Route) any { return nil }); err != nil {
 				t.Errorf("Compile(spec) = %v", err)
+			}
+			for _, v := range r.Verdicts {
+				seen[v.Reason] = true
+				if v.Origin.UID == "" {
+					t.Errorf("verdict %s on %s has no UID, and an Event needs one", v.Reason, v.Origin)
+				}
 			}
 			texts := map[string]string{
 				"spec":       r.Spec.Text(),
@@ -79,6 +86,15 @@ func TestGolden(t *testing.T) {
 				}
 			}
 		})
+	}
+	for _, r := range translate.Reasons() {
+		if !seen[r.Reason] {
+			t.Errorf("no golden file has a verdict %s", r.Reason)
+		}
+		delete(seen, r.Reason)
+	}
+	for r := range seen {
+		t.Errorf("reason %s is not in the closed list", r)
 	}
 }
 

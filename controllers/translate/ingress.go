@@ -3,7 +3,6 @@ package translate
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -275,75 +274,4 @@ func (in *ingress) closable() bool {
 		}
 	}
 	return len(in.claims) == 0
-}
-
-// hostName returns the normal form of a host in an Ingress: a DNS name, a
-// wildcard of one label, or "" for every host.
-func hostName(raw string) (string, error) {
-	if raw == "" {
-		return "", nil
-	}
-	if _, err := netip.ParseAddr(raw); err == nil {
-		return "", errors.New("want a DNS name, found an IP address")
-	}
-	if strings.Contains(raw, ":") {
-		return "", errors.New("want a DNS name without a port")
-	}
-	host := string(snapshot.NormalizeHost(nil, []byte(raw)))
-	problems := validation.IsDNS1123Subdomain(host)
-	if strings.HasPrefix(host, "*") {
-		problems = validation.IsWildcardDNS1123Subdomain(host)
-	}
-	if len(problems) > 0 {
-		return "", errors.New(`want a DNS name such as "shop.example.com" or a wildcard such as "*.example.com"`)
-	}
-	return host, nil
-}
-
-func readPath(from *networkingv1.HTTPIngressPath) (path, error) {
-	p := path{path: from.Path, backend: &from.Backend}
-	if from.PathType == nil {
-		return path{}, errors.New("pathType is missing, want Exact, Prefix or ImplementationSpecific")
-	}
-	switch *from.PathType {
-	case networkingv1.PathTypeExact:
-		p.kind = snapshot.Exact
-	case networkingv1.PathTypePrefix:
-		p.kind = snapshot.Prefix
-	case networkingv1.PathTypeImplementationSpecific:
-		// Ours is Prefix. The API lets this type alone leave the path out.
-		p.kind = snapshot.Prefix
-		if p.path == "" {
-			p.path = "/"
-		}
-	default:
-		return path{}, fmt.Errorf("pathType is %q, want Exact, Prefix or ImplementationSpecific", brief(string(*from.PathType)))
-	}
-	normal, err := snapshot.NormalizePath(nil, []byte(p.path))
-	if err != nil {
-		return path{}, err
-	}
-	p.path = string(normal)
-	p.challenge = isChallenge(p.path)
-	if p.kind == snapshot.Prefix {
-		p.path = trimSlash(p.path)
-	}
-	return p, nil
-}
-
-// trimSlash takes off the trailing slash that makes no difference to a Prefix, so
-// that the same prefix is the same text.
-func trimSlash(p string) string {
-	if trimmed := strings.TrimSuffix(p, "/"); trimmed != "" && !strings.HasSuffix(trimmed, "/") {
-		return trimmed
-	}
-	return p
-}
-
-// isChallenge reports whether p is where RFC 8555 §8.3 wants the answer to one
-// HTTP-01 challenge: "/.well-known/acme-challenge/" and a token of the base64url
-// alphabet.
-func isChallenge(p string) bool {
-	token, ok := strings.CutPrefix(p, "/.well-known/acme-challenge/")
-	return ok && token != "" && strings.Trim(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == ""
 }

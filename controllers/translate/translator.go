@@ -131,15 +131,14 @@ func (o Objects) Translate(opts Options, now time.Time) Result {
 func (t *Translator) SetIngress(in *networkingv1.Ingress) {
 	name := objectName(in)
 	e := t.ingresses[name]
-	switch {
-	case e == nil:
+	if e == nil {
 		e = &entry{}
 		t.ingresses[name] = e
-	case sameIngress(e.object, in):
-		return
 	}
-	e.object = in
-	t.read(name, e)
+	same := e.object != nil && sameIngress(e.object, in)
+	if e.object = in; !same {
+		t.read(name, e)
+	}
 }
 
 // DeleteIngress removes an Ingress.
