@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf16"
@@ -114,11 +115,8 @@ func (r *record) flag(key string, value bool) {
 func (r *record) seconds(key string, d time.Duration) {
 	r.key(key)
 	us := max(d.Microseconds(), 0)
-	r.buf = strconv.AppendInt(r.buf, us/1e6, 10)
-	r.buf = append(r.buf, '.')
-	for unit := int64(1e5); unit > 0; unit /= 10 {
-		r.buf = append(r.buf, byte('0'+us/unit%10))
-	}
+	r.buf = append(strconv.AppendInt(r.buf, us/1e6, 10), '.')
+	r.buf = appendDigits(r.buf, int(us%1e6))
 }
 
 func (r *record) addr(key string, a netip.AddrPort) {
@@ -166,10 +164,41 @@ func (r *record) time(key string, t time.Time) {
 	}
 }
 
-// appendTime appends t in UTC with microseconds.
+// appendTime appends t in UTC with microseconds. The part down to the second is
+// formatted once a second.
 func appendTime(b []byte, t time.Time) []byte {
-	return t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z07:00")
+	unix := t.Unix()
+	s := lastSecond.Load()
+	if s == nil || s.unix != unix {
+		s = &second{unix: unix, text: t.UTC().Format("2006-01-02T15:04:05.")}
+		lastSecond.Store(s)
+	}
+	b = append(b, s.text...)
+	return append(appendDigits(b, t.Nanosecond()/1e3), 'Z')
 }
+
+type second struct {
+	unix int64
+	text string
+}
+
+var lastSecond atomic.Pointer[second]
+
+// appendDigits appends the six digits of us, which is less than a million.
+func appendDigits(b []byte, us int) []byte {
+	return append(b, byte('0'+us/1e5), byte('0'+us/1e4%10), byte('0'+us/1e3%10),
+		byte('0'+us/100%10), byte('0'+us/10%10), byte('0'+us%10))
+}
+
+// plain says which octets are written as they are in quotes, bare which ones are
+// in text without quotes too.
+var plain, bare = func() (plain, bare [256]bool) {
+	for c := ' '; c < 0x7f; c++ {
+		plain[c] = c != '"' && c != '\\'
+		bare[c] = plain[c] && c != ' ' && c != '='
+	}
+	return plain, bare
+}()
 
 // appendValue appends s, cut off at maxValue: quoted for JSON, and for text if it
 // holds anything but plain characters. What is not printable (controls, marks
@@ -180,19 +209,14 @@ func appendValue[S string | []byte](b []byte, format Format, s S) []byte {
 	if cut {
 		s = s[:maxValue]
 	}
-	bare := format == Text && !cut
-	for i := 0; bare && i < len(s); i++ {
-		c := s[i]
-		bare = c > ' ' && c < 0x7f && c != '"' && c != '=' && c != '\\'
-	}
-	if bare && len(s) > 0 {
+	if format == Text && !cut && isBare(s) {
 		return append(b, s...)
 	}
 	b = append(b, '"')
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= ' ' && c < 0x7f && c != '"' && c != '\\' {
+		if plain[c] {
 			i++
 			continue
 		}
@@ -217,6 +241,16 @@ func appendValue[S string | []byte](b []byte, format Format, s S) []byte {
 		b = append(b, "…"...)
 	}
 	return append(b, '"')
+}
+
+// isBare reports whether s needs no quotes in text.
+func isBare[S string | []byte](s S) bool {
+	for i := range len(s) {
+		if !bare[s[i]] {
+			return false
+		}
+	}
+	return len(s) > 0
 }
 
 // decodeRune decodes the first character; at most four bytes are copied.
