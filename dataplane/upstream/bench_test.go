@@ -6,8 +6,11 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"testing"
 	"time"
+
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
 // newIdleSet returns a Set and a pool whose connections are real and carry nothing.
@@ -142,4 +145,22 @@ func helloHTTP(line []byte) string {
 		return ""
 	}
 	return "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+}
+
+// BenchmarkPublish is what a publish costs here that changes one pool of 10,000.
+func BenchmarkPublish(b *testing.B) {
+	specs := make([]*snapshot.Pool, 10_000)
+	endpoints := make(map[string][]snapshot.Endpoint, len(specs))
+	for i := range specs {
+		specs[i] = &snapshot.Pool{ID: "shop/web-" + strconv.Itoa(i) + ":80"}
+		endpoints[specs[i].ID] = list(addrs(3)...)
+	}
+	s := newSet(b, nil)
+	s.Prepare(specs, endpoints)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		id := specs[i%len(specs)].ID
+		s.Prepare(specs, map[string][]snapshot.Endpoint{id: list(addrs(2 + i%2)...)})
+		s.Retain(specs)
+	}
 }

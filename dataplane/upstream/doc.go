@@ -25,7 +25,11 @@
 // connection is dropped, counted, and the next one tried. Between the look and
 // the write the peer may still close: that is the error of the attempt with
 // [outcome.RetryIfReused], and the retry may use [Pool.Dial] to be sure of a new
-// connection.
+// connection. It is made rare by heeding the endpoint's Keep-Alive field: a
+// connection that the endpoint is about to close is not used.
+//
+// A connection is reused for its own endpoint of its own pool only, and the pool's
+// ID holds everything that makes connections not interchangeable.
 //
 // # Addresses
 //

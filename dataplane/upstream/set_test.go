@@ -19,7 +19,13 @@ func TestSetKeepsConnection(t *testing.T) {
 			t.Error("later exchange did not reuse the connection")
 		}
 	}
-	want := Stats{Pool: "a", Endpoints: 1, Idle: 1, Dials: 1, Reuses: 3}
+	c := get(t, p)
+	if got := c.nc.RemoteAddr().String(); got != c.Endpoint.Addr.String() {
+		t.Errorf("connection is to %s, want %s", got, c.Endpoint.Addr)
+	}
+	c.Done()
+	mustExchange(t, p)
+	want := Stats{Pool: "a", Endpoints: 1, Idle: 1, Dials: 1, Reuses: 5}
 	if got := p.Stats(); got != want {
 		t.Errorf("Stats() = %+v, want %+v", got, want)
 	}
