@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/cardea-dev/cardea/dataplane/outcome"
+	"github.com/cardea-dev/cardea/dataplane/proxy"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
@@ -92,7 +93,7 @@ func TestAllocations(t *testing.T) {
 				pingPong(t, c, request, buf, length)
 			}
 			got := testing.AllocsPerRun(1000, func() { pingPong(t, c, request, buf, length) })
-			if raceEnabled {
+			if proxy.RaceEnabled {
 				return // the detector allocates, and empties pools at random
 			}
 			if got != 0 {

@@ -14,6 +14,7 @@ type fakeDownstream struct {
 	req     *message.Request
 	conn    *outcome.Conn
 	refusal *outcome.Error
+	quiet   bool // keeps nothing
 
 	status          int
 	fields          []string
@@ -30,7 +31,9 @@ func (d *fakeDownstream) Limit(int64, time.Duration, time.Duration) {}
 func (d *fakeDownstream) Inform(*message.Response) error            { return nil }
 
 func (d *fakeDownstream) Head(res *message.Response) error {
-	d.status = res.Status
+	if d.status = res.Status; d.quiet {
+		return nil
+	}
 	for f := range res.Fields.All() {
 		d.fields = append(d.fields, string(f.Name)+": "+string(f.Value))
 	}

@@ -1,6 +1,6 @@
 //go:build race
 
-package proxy_test
+package proxy
 
-// raceEnabled says whether the race detector is built in.
-const raceEnabled = true
+// RaceEnabled says whether the race detector is built in.
+const RaceEnabled = true
