@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/cardea-dev/cardea/dataplane/outcome"
@@ -13,31 +15,40 @@ import (
 // crypto/tls server and by a Listener. The client's share is in both.
 func BenchmarkHandshake(b *testing.B) {
 	b.Run("bare", func(b *testing.B) {
-		ln := must(net.Listen("tcp", "127.0.0.1:0"))
-		defer ln.Close()
-		cfg := &tls.Config{
-			Certificates: []tls.Certificate{*certificate("ec", ecKey(), "ec.example.com").TLS},
-			NextProtos:   defaultNextProtos,
-		}
-		go func() {
-			for {
-				c, err := ln.Accept()
-				if err != nil {
-					return
-				}
-				go func() {
-					tc := tls.Server(c, cfg)
-					defer tc.Close()
-					_, _ = io.Copy(tc, tc)
-				}()
-			}
-		}()
-		benchVisits(b, ln.Addr().String())
+		benchVisits(b, bareServer(b, func(c net.Conn) {
+			defer c.Close()
+			_, _ = io.Copy(c, c)
+		}))
 	})
 	b.Run("listen", func(b *testing.B) {
 		w := newWorld(b, func(cfg *Config) { cfg.Sink = outcome.Sink{Handshake: func(*outcome.Handshake) {}} })
 		benchVisits(b, w.l.Addr().String())
 	})
+}
+
+// bareServer is the least that serves TLS: handler gets the connection before its
+// handshake.
+func bareServer(b *testing.B, handler func(net.Conn)) (addr string) {
+	ln := must(net.Listen("tcp", "127.0.0.1:0"))
+	cfg := &tls.Config{
+		Certificates: []tls.Certificate{*certificate("ec", ecKey(), "ec.example.com").TLS},
+		NextProtos:   defaultNextProtos,
+	}
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() { handler(tls.Server(c, cfg)) })
+		}
+	})
+	b.Cleanup(func() {
+		ln.Close()
+		running.Wait()
+	})
+	return ln.Addr().String()
 }
 
 func benchVisits(b *testing.B, addr string) {
@@ -54,6 +65,51 @@ func benchVisits(b *testing.B, addr string) {
 		}
 		tc.Close()
 	}
+}
+
+// BenchmarkIdle is what an idle TLS connection holds on the heap and in stacks,
+// both ends of it: subtract what the bare server shows.
+func BenchmarkIdle(b *testing.B) {
+	idle := func(b *testing.B, addr string) {
+		cfg := client("ec.example.com")
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		var open []net.Conn
+		for b.Loop() {
+			c := tls.Client(must(net.Dial("tcp", addr)), cfg)
+			if err := ping(c); err != nil {
+				b.Fatal(err)
+			}
+			open = append(open, c)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(len(open)), "heap-B/conn")
+		b.ReportMetric(float64(after.StackInuse-before.StackInuse)/float64(len(open)), "stack-B/conn")
+		for _, c := range open {
+			c.Close()
+		}
+	}
+	hold := func(c net.Conn) {
+		defer c.Close()
+		p := make([]byte, 4)
+		for {
+			n, err := c.Read(p)
+			if err != nil {
+				return
+			}
+			_, _ = c.Write(p[:n])
+		}
+	}
+	b.Run("bare", func(b *testing.B) { idle(b, bareServer(b, hold)) })
+	b.Run("listen", func(b *testing.B) {
+		w := newWorld(b, func(cfg *Config) {
+			cfg.Sink = outcome.Sink{}
+			cfg.Handler = func(c net.Conn, _ *outcome.Conn) { hold(c) }
+		})
+		idle(b, w.l.Addr().String())
+	})
 }
 
 // BenchmarkRead is what the connection adds to a read of a plain one.

@@ -168,13 +168,13 @@ func (l *Listener) end(c *conn, nc net.Conn) {
 	if c.hs != nil {
 		c.settle()
 	}
-	if c.info.Reason == "" || c.info.Reason == outcome.OK {
-		switch {
-		case c.hs != nil && c.hs.Result != outcome.Done:
-			c.info.Reason = c.hs.Reason
-		case c.wasCut.Load():
-			c.info.Reason = outcome.Draining
-		}
+	switch {
+	case c.info.Reason == outcome.Panic:
+	case c.hs != nil && c.hs.Result != outcome.Done:
+		// The engine saw no more than a read that failed.
+		c.info.Reason = c.hs.Reason
+	case c.info.Reason == "" && c.wasCut.Load():
+		c.info.Reason = outcome.Draining
 	}
 	c.report()
 	l.remove(c)

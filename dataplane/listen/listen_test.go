@@ -166,6 +166,9 @@ func TestMaxHandshakes(t *testing.T) {
 	w.want(outcome.Failed, outcome.Shed)
 	silent.Close()
 	w.want(outcome.Failed, outcome.EOF)
+	if n := w.l.handshakes.Load(); n != 0 {
+		t.Errorf("%d handshakes count after the last has ended, want 0", n)
+	}
 	idle.Close()
 	w.conn()
 }
@@ -305,6 +308,46 @@ func TestCloseCutsEverything(t *testing.T) {
 	}
 	readAll(open)
 	readAll(silent)
+}
+
+// TestPlainHTTPGetsItsAnswer is a request that is still on its way when the
+// answer is sent: a close would reset the connection and take the answer along.
+func TestPlainHTTPGetsItsAnswer(t *testing.T) {
+	w := newWorld(t, nil)
+	for range 20 {
+		c := w.dial()
+		if _, err := c.Write([]byte("POST / HTTP/1.1\r\nContent-Length: 40000\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Write(make([]byte, 40_000)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(got), httpText) {
+			t.Errorf("the client got %q, %v, want the whole answer and an orderly end", got, err)
+		}
+		c.Close()
+		w.want(outcome.Failed, outcome.NotTLSHTTP)
+	}
+}
+
+func TestAddrPort(t *testing.T) {
+	mapped := &net.TCPAddr{IP: net.ParseIP("192.0.2.1").To16(), Port: 7}
+	if got := addrPort(mapped); got.String() != "192.0.2.1:7" {
+		t.Errorf("addrPort(%v) = %v, want 192.0.2.1:7", mapped, got)
+	}
+	if got := addrPort(&net.UnixAddr{}); got.IsValid() {
+		t.Errorf("addrPort of a unix address = %v, want none", got)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	got := Config{TLS: true, HandshakeTimeout: time.Second}.withDefaults()
+	if got.Addr != ":https" || got.FirstByteTimeout != time.Second || len(got.NextProtos) != 1 {
+		t.Errorf("withDefaults() = %+v, want :https, a first byte within the handshake's 1s, http/1.1", got)
+	}
+	if got := (Config{}).withDefaults(); got.Addr != ":http" || got.HandshakeTimeout != time.Minute || got.FirstByteTimeout != 10*time.Second {
+		t.Errorf("withDefaults() = %+v, want :http, 1m, 10s", got)
+	}
 }
 
 func TestListenErrors(t *testing.T) {
