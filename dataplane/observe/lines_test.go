@@ -12,17 +12,17 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// dial is a writer whose Write waits for a word from the test.
-type dial struct {
-	began chan string
-	go_   chan error
+// gate is a writer whose Write waits for a word from the test.
+type gate struct {
+	began  chan string
+	answer chan error
 }
 
-func newDial() *dial { return &dial{began: make(chan string), go_: make(chan error)} }
+func newGate() *gate { return &gate{began: make(chan string), answer: make(chan error)} }
 
-func (d *dial) Write(p []byte) (int, error) {
+func (d *gate) Write(p []byte) (int, error) {
 	d.began <- string(p)
-	if err := <-d.go_; err != nil {
+	if err := <-d.answer; err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -42,7 +42,7 @@ func newTestLines(w io.Writer, limit int) (*lines, func() float64) {
 
 func TestLinesAreWrittenTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDial()
+		d := newGate()
 		l, _ := newTestLines(d, 100)
 		begin := time.Now()
 		l.add([]byte("a\n"))
@@ -54,21 +54,21 @@ func TestLinesAreWrittenTogether(t *testing.T) {
 		if got := time.Since(begin); got != 50*time.Millisecond {
 			t.Errorf("written after %v, want the flush interval", got)
 		}
-		d.go_ <- nil
+		d.answer <- nil
 
 		begin = time.Now()
 		l.add([]byte(strings.Repeat("c", 49) + "\n"))
 		if got := <-d.began; len(got) != 50 || time.Since(begin) != 0 {
 			t.Errorf("written %d bytes after %v, want a half full buffer to be written at once", len(got), time.Since(begin))
 		}
-		d.go_ <- nil
+		d.answer <- nil
 		l.close(time.Now().Add(time.Second))
 	})
 }
 
 func TestLinesThatDoNotFitAreDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDial()
+		d := newGate()
 		l, dropped := newTestLines(d, 10)
 		l.add([]byte("1234567\n"))
 		<-d.began // the writer is now blocked with the first record
@@ -78,11 +78,11 @@ func TestLinesThatDoNotFitAreDropped(t *testing.T) {
 		if got := dropped(); got != 1 {
 			t.Errorf("dropped = %v, want the one that did not fit", got)
 		}
-		d.go_ <- nil
+		d.answer <- nil
 		if got, want := <-d.began, "abcdefg\nz\n"; got != want {
 			t.Errorf("written = %q, want %q", got, want)
 		}
-		d.go_ <- errors.New("the disk is full")
+		d.answer <- errors.New("the disk is full")
 		synctest.Wait()
 		if got := dropped(); got != 3 {
 			t.Errorf("dropped = %v, want those too that could not be written", got)
@@ -97,7 +97,7 @@ func TestLinesThatDoNotFitAreDropped(t *testing.T) {
 
 func TestCloseWritesWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDial()
+		d := newGate()
 		l, _ := newTestLines(d, 100)
 		l.add([]byte("a\n"))
 		closed := make(chan struct{})
@@ -110,14 +110,14 @@ func TestCloseWritesWhatWaits(t *testing.T) {
 		if got := <-d.began; got != "a\n" {
 			t.Errorf("written by close = %q, want the record that waited", got)
 		}
-		d.go_ <- nil
+		d.answer <- nil
 		<-closed
 	})
 }
 
 func TestCloseDoesNotWaitForeverForAWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDial()
+		d := newGate()
 		l, _ := newTestLines(d, 100)
 		l.add([]byte("a\n"))
 		<-d.began
@@ -126,7 +126,7 @@ func TestCloseDoesNotWaitForeverForAWriter(t *testing.T) {
 		if got := time.Since(begin); got != 3*time.Second {
 			t.Errorf("close took %v, want its deadline of 3s", got)
 		}
-		d.go_ <- nil
+		d.answer <- nil
 	})
 }
 

@@ -191,6 +191,7 @@ func TestRequestsAreCountedByRoute(t *testing.T) {
 	w.sink.Request(request(""))
 	w.sink.Request(request("unpublished.test"))
 	w.sink.Request(&outcome.Request{Status: 404, Method: "GET", Reason: outcome.NoRoute, Host: []byte("x"), Start: start})
+	w.sink.Request(&outcome.Request{Status: 404, Method: "GET", Reason: outcome.NoRoute, RouteHost: "shop.test", Start: start})
 	w.sink.Request(&outcome.Request{Status: 0, Reason: outcome.SendTimeout, Start: start})
 	odd := request("shop.test")
 	odd.Status = 299
@@ -203,9 +204,10 @@ func TestRequestsAreCountedByRoute(t *testing.T) {
 		"code=200 host=* ingress=web method=GET namespace=shop reason=ok service=api":                       1,
 		"code=200 host=_other ingress= method=GET namespace= reason=ok service=":                            1,
 		"code=404 host=_unknown ingress= method=GET namespace= reason=no_route service=":                    1,
+		"code=404 host=shop.test ingress= method=GET namespace= reason=no_route service=":                   1,
 		"code=0 host=_unknown ingress= method=other namespace= reason=send_timeout service=":                1,
 	})
-	w.want(t, "cardea_request_duration_seconds", map[string]float64{"host=shop.test": 4, "host=*": 1, "host=_other": 1, "host=_unknown": 2})
+	w.want(t, "cardea_request_duration_seconds", map[string]float64{"host=shop.test": 5, "host=*": 1, "host=_other": 1, "host=_unknown": 2})
 	w.want(t, "cardea_upstream_requests_total", map[string]float64{
 		"connection=new host=shop.test": 3, "connection=reused host=shop.test": 1, "connection=new host=*": 1, "connection=reused host=*": 0,
 		"connection=new host=_other": 1, "connection=reused host=_other": 0, "connection=new host=_unknown": 0, "connection=reused host=_unknown": 0,

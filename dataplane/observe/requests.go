@@ -13,7 +13,7 @@ import (
 // reason exist it takes no lock and does not allocate.
 func (m *metrics) request(r *outcome.Request) {
 	host := m.hosts.unknown
-	if r.Matched {
+	if r.Matched || r.RouteHost != "" { // a host without a matching path is known
 		host = m.hosts.of(r.RouteHost)
 	}
 	m.hosts.counter(host, r).Inc()

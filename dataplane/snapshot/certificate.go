@@ -42,6 +42,9 @@ func (c *Certificate) String() string { return c.ID() }
 // GoString is String, so that %#v cannot print the key.
 func (c *Certificate) GoString() string { return c.ID() }
 
+// MarshalText is String, so that no encoder writes the key.
+func (c *Certificate) MarshalText() ([]byte, error) { return []byte(c.ID()), nil }
+
 // BundleDigest is the content hash that [Certificate.Bundle] holds.
 func BundleDigest(certPEM, keyPEM []byte) string {
 	h := sha256.New()
@@ -78,10 +81,17 @@ func ParseCertificate(origin Origin, certPEM, keyPEM []byte) (*Certificate, erro
 	}, nil
 }
 
+// encryptedKey reports whether keyPEM holds an encrypted key, in the form of
+// PKCS #8 or in the older one of RFC 1421; other blocks may come before it.
 func encryptedKey(keyPEM []byte) bool {
-	block, _ := pem.Decode(keyPEM)
-	if block == nil {
-		return false
+	for {
+		var block *pem.Block
+		block, keyPEM = pem.Decode(keyPEM)
+		switch {
+		case block == nil:
+			return false
+		case block.Type == "ENCRYPTED PRIVATE KEY", strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED"):
+			return true
+		}
 	}
-	return block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED")
 }

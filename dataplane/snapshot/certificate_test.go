@@ -11,6 +11,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -152,6 +153,7 @@ func TestParseCertificateRefuses(t *testing.T) {
 		Type: "RSA PRIVATE KEY", Bytes: block.Bytes,
 		Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-256-CBC,00"},
 	})
+	parameters := pem.EncodeToMemory(&pem.Block{Type: "EC PARAMETERS", Bytes: []byte{6, 0}})
 	garbage := []byte("c2VjcmV0LXBhc3N3b3Jk hunter2")
 	tests := []struct {
 		rule      string
@@ -169,6 +171,7 @@ func TestParseCertificateRefuses(t *testing.T) {
 		{"the two exchanged", keyPEM, certPEM, "tls.crt"},
 		{"an encrypted PKCS #8 key", certPEM, pkcs8, "tls.key is encrypted"},
 		{"an encrypted key of the older kind", certPEM, legacy, "tls.key is encrypted"},
+		{"an encrypted key behind parameters", certPEM, append(parameters, legacy...), "tls.key is encrypted"},
 	}
 	for _, test := range tests {
 		t.Run(test.rule, func(t *testing.T) {
@@ -188,6 +191,20 @@ func TestParseCertificateRefuses(t *testing.T) {
 	}
 }
 
+// TestCertificatesDoNotTellTheirKey: whoever prints or encodes what holds a
+// certificate gets its ID.
+func TestCertificatesDoNotTellTheirKey(t *testing.T) {
+	c := certificate(t, ed25519Key(1), "shop.test")
+	s := &Spec{DefaultCertificate: c, Hosts: []*Host{{Name: "shop.test", TLS: &TLS{Certificates: []*Certificate{c}}}}}
+	text, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(string(text), `"`+c.ID()+`"`); got != 2 || strings.Contains(string(text), "PrivateKey") {
+		t.Errorf("json.Marshal = %s, want the certificates by ID alone", text)
+	}
+}
+
 // leaks returns the pieces of a key that no text may hold.
 func leaks(key []byte) (words []string) {
 	for line := range strings.Lines(string(key)) {
@@ -203,6 +220,7 @@ func leaks(key []byte) (words []string) {
 // TestChoose performs handshakes: what a client supports is for crypto/tls to say.
 func TestChoose(t *testing.T) {
 	ecdsaCert, rsaCert := certificate(t, ecdsaKey(), "shop.test"), certificate(t, rsaKey(), "shop.test")
+	ed25519Cert := certificate(t, ed25519Key(1), "shop.test")
 	both := []*Certificate{rsaCert, ecdsaCert}
 	onlyRSA := &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}}
 	tests := []struct {
@@ -214,6 +232,7 @@ func TestChoose(t *testing.T) {
 		{"ECDSA before RSA", both, &tls.Config{}, ecdsaCert},
 		{"ECDSA before RSA in the other order", []*Certificate{ecdsaCert, rsaCert}, &tls.Config{}, ecdsaCert},
 		{"RSA for a client of RSA suites", both, onlyRSA, rsaCert},
+		{"Ed25519 before RSA", []*Certificate{rsaCert, ed25519Cert}, &tls.Config{}, ed25519Cert},
 		{"the only one", []*Certificate{rsaCert}, &tls.Config{}, rsaCert},
 		{"the first one if none fits", []*Certificate{ecdsaCert, ecdsaCert}, onlyRSA, ecdsaCert},
 		{"none", nil, &tls.Config{}, nil},

@@ -9,7 +9,11 @@ import (
 // whose signature costs least (ECDSA and Ed25519 before RSA, by a factor of
 // thirty), else in the order given. It returns the first one if the client
 // supports none, so that the handshake fails for the true reason and the outcome
-// can name the certificate, and nil if there are none. It does not allocate.
+// can name the certificate, and nil if there are none.
+//
+// Asking whether a client supports a certificate costs about a microsecond. It is
+// asked in the order of cost, so that the usual client is asked about once, and
+// not at all where there is no choice.
 func (t *TLS) Choose(hello *tls.ClientHelloInfo) *Certificate {
 	switch len(t.Certificates) {
 	case 0:
@@ -17,20 +21,17 @@ func (t *TLS) Choose(hello *tls.ClientHelloInfo) *Certificate {
 	case 1:
 		return t.Certificates[0]
 	}
-	var fits *Certificate
-	for _, c := range t.Certificates {
-		if fits != nil && signCost(c) >= signCost(fits) {
-			continue
-		}
-		if hello.SupportsCertificate(c.TLS) == nil {
-			fits = c
+	for cost := range maxSignCost + 1 {
+		for _, c := range t.Certificates {
+			if signCost(c) == cost && hello.SupportsCertificate(c.TLS) == nil {
+				return c
+			}
 		}
 	}
-	if fits == nil {
-		return t.Certificates[0]
-	}
-	return fits
+	return t.Certificates[0]
 }
+
+const maxSignCost = 2
 
 // signCost orders keys by what a signature costs the server.
 func signCost(c *Certificate) int {
@@ -40,5 +41,5 @@ func signCost(c *Certificate) int {
 	case x509.Ed25519:
 		return 1
 	}
-	return 2
+	return maxSignCost
 }

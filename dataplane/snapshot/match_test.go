@@ -94,10 +94,25 @@ func TestMatch(t *testing.T) {
 					t.Errorf("Match(%q, %q).Plan = %v, want the plan of %v", test.host, test.path, got.Plan, got.Route)
 				}
 			}
+			if !ok && (got.Route != nil || got.Plan != nil) {
+				t.Errorf("Match(%q, %q) = %v without a match, want the host alone", test.host, test.path, got)
+			}
 			if text != test.want {
 				t.Errorf("Match(%q, %q) = %q, want %q", test.host, test.path, text, test.want)
 			}
 		})
+	}
+}
+
+// TestMatchNamesTheHost: a path that nothing takes still tells the host, unless
+// that is unknown too.
+func TestMatchNamesTheHost(t *testing.T) {
+	snap := compile(t, nil, spec(map[string][]string{"a.b": {"Exact /x"}}))
+	if got, ok := snap.Match([]byte("a.b"), []byte("/y")); ok || got.Host == nil || got.Host.Name != "a.b" {
+		t.Errorf("Match(a.b, /y) = %v, %v, want the host a.b and no match", got, ok)
+	}
+	if got, ok := snap.Match([]byte("c"), []byte("/x")); ok || got.Host != nil {
+		t.Errorf("Match(c, /x) = %v, %v, want nothing", got, ok)
 	}
 }
 

@@ -40,7 +40,7 @@ type Match struct {
 // Match returns the route for a normalised host and path: exact host before
 // one-label wildcard before the catch-all; Exact before Prefix; longer before
 // shorter. A host that has no matching path does not fall back to a less
-// specific host. Match does not allocate.
+// specific host; the Match then holds the Host alone. Match does not allocate.
 func (s *Snapshot) Match(host, path []byte) (Match, bool) {
 	h := s.routed(host)
 	if h == nil {
@@ -48,7 +48,7 @@ func (s *Snapshot) Match(host, path []byte) (Match, bool) {
 	}
 	b := h.match(path)
 	if b == nil {
-		return Match{}, false
+		return Match{Host: h.spec}, false
 	}
 	return Match{Host: h.spec, Route: b.route, Plan: b.plan}, true
 }
