@@ -80,12 +80,13 @@ func (f *Folder) Read() (Set, error) {
 	if err := f.scan(time.Now(), true); err != nil {
 		return f.last, err
 	}
+	now := time.Now()
 	for name, x := range f.files {
 		if x.next != nil {
 			f.accept(name, x)
 		}
 	}
-	return f.assemble(), nil
+	return f.assemble(now), nil
 }
 
 // poll looks for changes and takes those that have settled. It returns how long
@@ -113,13 +114,19 @@ func (f *Folder) poll(now time.Time, all bool) (set Set, changed bool, again tim
 	if wait := settle - now.Sub(newest); wait > 0 && now.Sub(oldest) < patience {
 		return f.last, false, wait, nil
 	}
+	since := now
 	for name, x := range f.files {
 		if x.next == nil {
 			continue
 		}
 		if wait := x.wait() - now.Sub(x.next.since); wait > 0 {
-			again = max(again, wait)
+			if again == 0 || wait < again {
+				again = wait
+			}
 			continue
+		}
+		if x.next.since.Before(since) {
+			since = x.next.since
 		}
 		f.accept(name, x)
 		changed = true
@@ -127,7 +134,7 @@ func (f *Folder) poll(now time.Time, all bool) (set Set, changed bool, again tim
 	if !changed {
 		return f.last, false, again, nil
 	}
-	return f.assemble(), true, again, nil
+	return f.assemble(since), true, again, nil
 }
 
 // wait is how long the pending content of x must stay the same.
@@ -171,9 +178,10 @@ func (f *Folder) accept(name string, x *file) {
 	x.hash, x.objects, x.problems = n.hash, n.objects, n.problems
 }
 
-// assemble makes a Set of the files as accepted.
-func (f *Folder) assemble() Set {
-	var set Set
+// assemble makes a Set of the files as accepted; since is when their oldest change
+// was seen.
+func (f *Folder) assemble(since time.Time) Set {
+	set := Set{Since: since}
 	type place struct {
 		file string
 		line int

@@ -23,6 +23,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -42,6 +43,8 @@ type Set struct {
 	Objects []Object
 	// Problems sorted by file and line.
 	Problems []Problem
+	// Since is when the oldest of the changes in it was first seen.
+	Since time.Time
 }
 
 // Errors returns the problems that keep something from being served.

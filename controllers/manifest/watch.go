@@ -52,7 +52,7 @@ func (f *Folder) Watch(ctx context.Context, reread <-chan struct{}, fn func(Set)
 		switch {
 		case err != nil && err.Error() != trouble:
 			trouble = err.Error()
-			bad := Set{Objects: set.Objects, Problems: slices.Clone(set.Problems)}
+			bad := Set{Objects: set.Objects, Problems: slices.Clone(set.Problems), Since: time.Now()}
 			bad.Problems = append(bad.Problems, Problem{Level: Error, File: f.dir, Message: trouble})
 			fn(bad)
 		case err == nil && (changed || trouble != ""):

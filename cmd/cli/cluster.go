@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cardea-dev/cardea/controllers/manifest"
+	"github.com/cardea-dev/cardea/controllers/translate"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// pageSize is how many objects are read at once.
+const pageSize = 500
+
+// loadREST says how to reach a cluster: by the file, by $KUBECONFIG or
+// ~/.kube/config, or as a pod.
+func loadREST(kubeconfig string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	c, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	c.UserAgent = "cardea/" + Version()
+	return c, nil
+}
+
+// readCluster reads once what a controller would watch. Of Secrets it reads those
+// alone that Ingresses of our classes name.
+func readCluster(ctx context.Context, kubeconfig, namespace string, options translate.Options) (manifest.Set, error) {
+	config, err := loadREST(kubeconfig)
+	if err != nil {
+		return manifest.Set{}, err
+	}
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, discoveryv1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return manifest.Set{}, err
+		}
+	}
+	c, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		return manifest.Set{}, fmt.Errorf("cluster: %w", err)
+	}
+	r := clusterReader{ctx: ctx, client: c, namespace: namespace}
+	for _, err := range []error{
+		list(&r, func(l *networkingv1.IngressClassList) { addAll(&r, l.Items) }),
+		list(&r, func(l *networkingv1.IngressList) { addAll(&r, l.Items) }),
+		list(&r, func(l *corev1.ServiceList) { addAll(&r, l.Items) }),
+		list(&r, func(l *discoveryv1.EndpointSliceList) { addAll(&r, l.Items) }),
+	} {
+		if err != nil {
+			return manifest.Set{}, fmt.Errorf("cluster: %w", err)
+		}
+	}
+	if err := r.readSecrets(options); err != nil {
+		return manifest.Set{}, fmt.Errorf("cluster: %w", err)
+	}
+	return r.set, nil
+}
+
+type clusterReader struct {
+	ctx       context.Context
+	client    client.Client
+	namespace string
+	set       manifest.Set
+}
+
+// list reads all pages of a list, each into a list of its own.
+func list[T any, L interface {
+	*T
+	client.ObjectList
+}](r *clusterReader, page func(L)) error {
+	options := []client.ListOption{client.InNamespace(r.namespace), client.Limit(pageSize)}
+	next := ""
+	for {
+		l := L(new(T))
+		if err := r.client.List(r.ctx, l, append(options, client.Continue(next))...); err != nil {
+			return err
+		}
+		page(l)
+		if next = l.GetContinue(); next == "" {
+			return nil
+		}
+	}
+}
+
+func addAll[T any, P interface {
+	*T
+	manifest.Object
+}](r *clusterReader, items []T) {
+	for i := range items {
+		r.set.Objects = append(r.set.Objects, P(&items[i]))
+	}
+}
+
+func (r *clusterReader) readSecrets(options translate.Options) error {
+	now := time.Now()
+	f := newFeed(options, discard{})
+	if err := f.apply(r.set.Objects, nil, now, now); err != nil {
+		return err
+	}
+	for name := range f.result.Secrets {
+		s := new(corev1.Secret)
+		err := r.client.Get(r.ctx, name, s)
+		switch {
+		case apierrors.IsNotFound(err):
+		case err != nil:
+			return err
+		default:
+			r.set.Objects = append(r.set.Objects, s)
+		}
+	}
+	return nil
+}
+
+// discard takes every update.
+type discard struct{}
+
+func (discard) Publish(snapshot.Update) error { return nil }

@@ -1,0 +1,235 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/cardea-dev/cardea/controllers"
+)
+
+// clusterSettings are the flags of the controller alone.
+type clusterSettings struct {
+	settings
+	kubeconfig, watchNamespace        string
+	configMap                         string
+	publishService                    string
+	publishAddresses                  []string
+	updateStatus                      bool
+	electionID                        string
+	defaultSSLCertificate             string
+	eventsClientAddress               string
+	shutdownGraceSeconds              int
+	namespace, pod                    string
+	publishServiceName, defaultSecret types.NamespacedName
+}
+
+func newController() *cobra.Command {
+	var s clusterSettings
+	cmd := &cobra.Command{
+		Use:   "controller",
+		Short: "Serve a Kubernetes cluster.",
+		Long: text(`
+			Serve the Ingresses and TLS Secrets of a Kubernetes cluster: the one that this
+			runs in, or that of --kubeconfig.
+
+			Every replica watches the cluster and serves it. One of them, the holder of a
+			Lease, writes the addresses of --publish-service or --publish-address into the
+			status of the Ingresses. While the API server is away, what was read last is
+			served.
+
+			The environment variables POD_NAMESPACE and POD_NAME say where the Lease is and
+			who this replica is in it.
+
+			Flags of ingress-nginx that mean the same are understood: --controller-class,
+			--ingress-class, --publish-status-address, --shutdown-grace-period,
+			--default-ssl-certificate, --watch-ingress-without-class, --update-status and
+			--election-id.`),
+		Example: text(`
+			cardea controller --publish-service cardea/cardea
+			cardea controller --kubeconfig ~/.kube/config --publish-address 192.0.2.1,2001:db8::1
+			cardea controller --controller-class k8s.io/ingress-nginx --ingress-class nginx`),
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := s.parse(cmd.Flags()); err != nil {
+				return err
+			}
+			return s.run(cmd)
+		},
+	}
+	f := cmd.Flags()
+	s.bind(f)
+	setDefault(f, "shutdown-delay", "5s")
+	setDefault(f, "external-https-port", "443")
+	f.StringVar(&s.kubeconfig, "kubeconfig", "", "Kubeconfig file of the cluster to serve; without it $KUBECONFIG, or the cluster that this runs in.")
+	f.StringVar(&s.watchNamespace, "watch-namespace", "", "Namespace to serve; all without it.")
+	f.StringVar(&s.configMap, "configmap", "", "NAMESPACE/NAME of the ConfigMap with settings for all Ingresses; none is applied by this version.")
+	f.StringVar(&s.publishService, "publish-service", "", "NAMESPACE/NAME of the Service whose addresses go into the status of Ingresses.")
+	f.StringSliceVar(&s.publishAddresses, "publish-address", nil, "Addresses that go into the status of Ingresses instead.")
+	f.BoolVar(&s.updateStatus, "update-status", true, "Write the status of Ingresses.")
+	f.StringVar(&s.electionID, "election-id", "cardea-leader", "Name of the Lease whose holder writes the status.")
+	f.StringVar(&s.defaultSSLCertificate, "default-ssl-certificate", "", "NAMESPACE/NAME of the TLS Secret for clients that ask for no declared host.")
+	f.StringVar(&s.eventsClientAddress, "events-client-address", string(controllers.ClientPrefix), "How much of client addresses Events tell the owners of Ingresses: full, prefix or none.")
+	f.IntVar(&s.shutdownGraceSeconds, "shutdown-grace-period", 0, "--shutdown-delay in seconds.")
+	s.bindSynonyms(f)
+	return cmd
+}
+
+// bindSynonyms binds the names that ingress-nginx has for flags of ours.
+func (s *clusterSettings) bindSynonyms(f *pflag.FlagSet) {
+	for name, ours := range map[string]string{
+		"controller-class":       "controller-name",
+		"ingress-class":          "class",
+		"publish-status-address": "publish-address",
+	} {
+		flag := f.Lookup(ours)
+		f.AddFlag(&pflag.Flag{Name: name, Value: flag.Value, DefValue: flag.DefValue, Usage: "--" + ours + ".", Hidden: true})
+	}
+	f.Lookup("shutdown-grace-period").Hidden = true
+}
+
+// setDefault gives a shared flag another default.
+func setDefault(f *pflag.FlagSet, name, value string) {
+	flag := f.Lookup(name)
+	flag.DefValue = value
+	if err := flag.Value.Set(value); err != nil {
+		panic(err) // a constant of this file
+	}
+}
+
+// parse checks the flags of the controller and takes them apart.
+func (s *clusterSettings) parse(f *pflag.FlagSet) error {
+	if f.Changed("shutdown-grace-period") {
+		if f.Changed("shutdown-delay") {
+			return usage("--shutdown-delay and --shutdown-grace-period are the same; give one")
+		}
+		s.shutdownDelay = time.Duration(s.shutdownGraceSeconds) * time.Second
+	}
+	if s.publishService != "" && len(s.publishAddresses) > 0 {
+		return usage("--publish-service and --publish-address exclude each other")
+	}
+	if s.defaultSSLCertificate != "" && s.defaultCert != "" {
+		return usage("--default-ssl-certificate and --default-tls-cert exclude each other")
+	}
+	for _, n := range []struct {
+		flag, value string
+		to          *types.NamespacedName
+	}{
+		{"configmap", s.configMap, new(types.NamespacedName)},
+		{"publish-service", s.publishService, &s.publishServiceName},
+		{"default-ssl-certificate", s.defaultSSLCertificate, &s.defaultSecret},
+	} {
+		ns, name, ok := strings.Cut(n.value, "/")
+		if n.value != "" && (!ok || ns == "" || name == "" || strings.Contains(name, "/")) {
+			return usage("--%s %q: want NAMESPACE/NAME", n.flag, n.value)
+		}
+		*n.to = types.NamespacedName{Namespace: ns, Name: name}
+	}
+	switch controllers.ClientAddress(s.eventsClientAddress) {
+	case controllers.ClientFull, controllers.ClientPrefix, controllers.ClientNone:
+	default:
+		return usage("--events-client-address %q: want full, prefix or none", s.eventsClientAddress)
+	}
+	hostname, _ := os.Hostname()
+	s.namespace = cmp.Or(os.Getenv("POD_NAMESPACE"), "default")
+	s.pod = cmp.Or(os.Getenv("POD_NAME"), hostname, "cardea")
+	return nil
+}
+
+func (s *clusterSettings) run(cmd *cobra.Command) error {
+	config, err := loadREST(s.kubeconfig)
+	if err != nil {
+		return unreadable(err)
+	}
+	program := s.newLog(cmd)
+	log := logr.FromSlogHandler(program.Handler())
+	events, err := controllers.NewEvents(controllers.EventsConfig{
+		REST:          config,
+		Controller:    s.controllerName,
+		Instance:      s.pod,
+		ClientAddress: controllers.ClientAddress(s.eventsClientAddress),
+		Logger:        log.WithName("events"),
+	})
+	if err != nil {
+		return err
+	}
+	p, err := s.open(cmd, processOptions{sink: events.Sink()})
+	if err != nil {
+		return err
+	}
+	redirectKubernetesLogs(log)
+	if s.configMap != "" {
+		p.log.Warn("the settings of the ConfigMap are not applied by this version", "configmap", s.configMap)
+	}
+	c, err := controllers.New(controllers.Config{
+		REST:           config,
+		Publisher:      p.board,
+		Translate:      s.options(),
+		WatchNamespace: s.watchNamespace,
+		Events:         events,
+		Status:         s.status(),
+		Metrics:        controllerMetrics(p.registry),
+		Logger:         log.WithName("controllers"),
+	})
+	if err != nil {
+		p.close()
+		return err
+	}
+	p.sourceNotReady = c.NotReady
+	return p.run(cmd.Context(), func(ctx context.Context) {
+		var running sync.WaitGroup
+		running.Go(func() { s.followDefaultSecret(ctx, p, config) })
+		defer running.Wait()
+		if err := c.Run(ctx); err != nil {
+			p.log.Error("the controllers ended; what was read last is served on", "error", err.Error())
+		}
+	})
+}
+
+func (s *clusterSettings) status() controllers.StatusConfig {
+	if !s.updateStatus {
+		return controllers.StatusConfig{}
+	}
+	return controllers.StatusConfig{
+		PublishService:   s.publishServiceName,
+		PublishAddresses: s.publishAddresses,
+		Namespace:        s.namespace,
+		Lease:            s.electionID,
+		Identity:         s.pod,
+	}
+}
+
+var redirectOnce sync.Once
+
+// redirectKubernetesLogs makes the libraries of Kubernetes, which log through
+// globals, log into ours. The globals can be set once.
+func redirectKubernetesLogs(log logr.Logger) {
+	redirectOnce.Do(func() {
+		ctrllog.SetLogger(log.WithName("controller-runtime"))
+		klog.SetLogger(log.WithName("client-go"))
+	})
+}
+
+// followDefaultSecret serves the Secret of --default-ssl-certificate.
+func (s *clusterSettings) followDefaultSecret(ctx context.Context, p *process, config *rest.Config) {
+	if s.defaultSecret.Name == "" {
+		return
+	}
+	f, err := newSecretFollower(s.defaultSecret, p, config)
+	if err != nil {
+		p.log.Error("the default certificate cannot be read", "secret", s.defaultSecret.String(), "error", err.Error())
+		return
+	}
+	f.run(ctx)
+}

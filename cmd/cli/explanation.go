@@ -1,0 +1,381 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cardea-dev/cardea/controllers/translate"
+	"github.com/cardea-dev/cardea/dataplane/outcome"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// A table is what is served at one time, as far as explaining it needs.
+type table struct {
+	snapshot  *snapshot.Snapshot
+	endpoints func(pool string) []snapshot.Endpoint
+	verdicts  []translate.Verdict
+	// httpsPort is the port that redirects name.
+	httpsPort int
+}
+
+// An explanation says what answers a URL, and why. It is made by the matcher of
+// the data plane. It holds no key material: certificates appear by name and
+// digest.
+type explanation struct {
+	URL string `json:"url"`
+	// Answer sums it up in a sentence.
+	Answer string `json:"answer"`
+	// Status is what is answered without a backend; 0 if a backend answers.
+	Status int `json:"status,omitempty"`
+	// Reason is the one word of log and metric if something is in the way.
+	Reason outcome.Reason `json:"reason,omitempty"`
+
+	TLS       *explainedTLS   `json:"tls,omitempty"`
+	Host      *explainedHost  `json:"host,omitempty"`
+	Path      string          `json:"path"`
+	Route     *explainedRoute `json:"route,omitempty"`
+	Endpoints []string        `json:"endpoints,omitempty"`
+	Policies  []string        `json:"policies,omitempty"`
+	// Others are the routes of the host that do not answer, and why not.
+	Others []explainedOther `json:"others,omitempty"`
+	// Verdicts are those on the objects involved.
+	Verdicts []string `json:"verdicts,omitempty"`
+}
+
+type explainedTLS struct {
+	// ServerName is what a client asks for; Host the declared host that takes it.
+	ServerName string `json:"serverName"`
+	Host       string `json:"host,omitempty"`
+	Ingress    string `json:"ingress,omitempty"`
+	// Certificates that may be served, the preferred one first.
+	Certificates []string `json:"certificates,omitempty"`
+	Note         string   `json:"note,omitempty"`
+}
+
+type explainedHost struct {
+	Name    string `json:"name"`
+	Ingress string `json:"ingress"`
+	Why     string `json:"why"`
+}
+
+type explainedRoute struct {
+	Path    string `json:"path"`
+	Kind    string `json:"kind"`
+	Ingress string `json:"ingress"`
+	Service string `json:"service,omitempty"`
+	Pool    string `json:"pool,omitempty"`
+	Why     string `json:"why"`
+}
+
+type explainedOther struct {
+	Path    string `json:"path"`
+	Kind    string `json:"kind"`
+	Ingress string `json:"ingress"`
+	WhyNot  string `json:"whyNot"`
+}
+
+// explain says what answers raw, a URL such as https://shop.example.com/cart.
+func (t table) explain(raw string, now time.Time) (*explanation, error) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("%q: want a URL such as https://shop.example.com/cart", raw)
+	}
+	e := &explanation{URL: raw, Path: cmp.Or(u.EscapedPath(), "/")}
+	host := string(snapshot.NormalizeHost(nil, []byte(u.Host)))
+	if u.Scheme == "https" {
+		e.TLS = t.explainTLS(host, now)
+		if r := t.rejects(e.TLS); r != "" {
+			e.Reason = r
+			e.Answer = "the TLS handshake is rejected: " + r.Info().Text
+			if r.Info().Advice != "" {
+				e.Answer += ". " + r.Info().Advice
+			}
+		}
+	}
+	path, err := snapshot.NormalizePath(nil, []byte(e.Path))
+	if err != nil {
+		e.refuse(outcome.BadRequest, err.Error())
+		return e, nil
+	}
+	e.Path = string(path)
+	m, ok := t.snapshot.Match([]byte(host), path)
+	if m.Host != nil {
+		e.Host = &explainedHost{Name: cmp.Or(m.Host.Name, "(any host)"), Ingress: m.Host.Origin.Object().String(), Why: whyHost(host, m.Host.Name)}
+		e.explainOthers(m, e.Path)
+	} else if h := t.host(host); h != nil {
+		e.Host = &explainedHost{Name: cmp.Or(h.Name, "(any host)"), Ingress: h.Origin.Object().String(), Why: whyHost(host, h.Name)}
+		e.explainOthers(snapshot.Match{Host: h}, e.Path)
+	}
+	if !ok {
+		why := "no Ingress has a path for it"
+		if e.Host == nil {
+			why = fmt.Sprintf("no Ingress names the host %q", host)
+			if near := t.near(host); len(near) > 0 {
+				why += "; there are " + strings.Join(near, ", ")
+			}
+		}
+		e.refuse(outcome.NoRoute, why)
+		return e, nil
+	}
+	e.explainRoute(m, t)
+	if p := m.Route.Policy; p.RedirectHTTPS && !p.ACME && u.Scheme == "http" {
+		e.Status, e.Answer = 308, "redirect to "+t.redirect(host, u)
+		return e, nil
+	}
+	e.explainBackend(m, t)
+	return e, nil
+}
+
+// refuse notes why no backend answers, unless TLS already is in the way.
+func (e *explanation) refuse(r outcome.Reason, why string) {
+	if e.Reason != "" {
+		return
+	}
+	e.Reason, e.Status = r, r.Status()
+	e.Answer = fmt.Sprintf("%d %s: %s", e.Status, r, why)
+}
+
+func (t table) explainTLS(host string, now time.Time) *explainedTLS {
+	x := &explainedTLS{ServerName: host}
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		x.ServerName, x.Note = "", "clients send no server name for an address"
+	}
+	declared := t.snapshot.ServerName(x.ServerName)
+	if declared != nil && declared.TLS != nil {
+		x.Host, x.Ingress = declared.Name, declared.TLS.Origin.String()
+		for _, c := range declared.TLS.Certificates {
+			x.Certificates = append(x.Certificates, describeCertificate(c, host, now))
+		}
+	}
+	if c := t.snapshot.Spec.DefaultCertificate; len(x.Certificates) == 0 && c != nil && t.snapshot.Spec.UnknownSNI == snapshot.UnknownSNIDefaultCert {
+		x.Certificates = append(x.Certificates, describeCertificate(c, host, now))
+		x.Note = "the default certificate: no Ingress declares the host with a usable one"
+	}
+	return x
+}
+
+func (t table) rejects(x *explainedTLS) outcome.Reason {
+	switch {
+	case len(x.Certificates) > 0:
+		return ""
+	case x.Host != "":
+		return outcome.NoCertificate
+	case x.ServerName == "":
+		return outcome.NoSNI
+	}
+	return outcome.UnknownSNI
+}
+
+func describeCertificate(c *snapshot.Certificate, host string, now time.Time) string {
+	leaf := c.Leaf()
+	s := fmt.Sprintf("%s %s, names %s, until %s", c.ID(), c.KeyType(), strings.Join(leaf.DNSNames, " "), leaf.NotAfter.UTC().Format(time.DateOnly))
+	if now.After(leaf.NotAfter) {
+		s += " (EXPIRED)"
+	}
+	if leaf.VerifyHostname(host) != nil {
+		s += fmt.Sprintf(" (does not cover %s)", host)
+	}
+	return s
+}
+
+func whyHost(asked, name string) string {
+	switch {
+	case name == "":
+		return "no other host takes " + asked
+	case strings.HasPrefix(name, "*."):
+		return "the wildcard stands for the first label of " + asked + ", which is not named itself"
+	}
+	return "exactly this name"
+}
+
+// host finds the Host that a request for name goes to, whether or not it has a
+// path for it.
+func (t table) host(name string) *snapshot.Host {
+	names := []string{name, ""}
+	if _, rest, ok := strings.Cut(name, "."); ok {
+		names = []string{name, "*." + rest, ""}
+	}
+	for _, n := range names {
+		i, ok := slices.BinarySearchFunc(t.snapshot.Spec.Hosts, n, func(h *snapshot.Host, n string) int { return cmp.Compare(h.Name, n) })
+		if ok && len(t.snapshot.Spec.Hosts[i].Routes) > 0 {
+			return t.snapshot.Spec.Hosts[i]
+		}
+	}
+	return nil
+}
+
+// near returns some hosts that look like name.
+func (t table) near(name string) []string {
+	const most = 5
+	labels := strings.Split(name, ".")
+	suffix := strings.Join(labels[max(0, len(labels)-2):], ".")
+	var near []string
+	for _, h := range t.snapshot.Spec.Hosts {
+		if h.Name != "" && strings.HasSuffix(h.Name, suffix) && len(h.Routes) > 0 && len(near) < most {
+			near = append(near, h.Name)
+		}
+	}
+	return near
+}
+
+func (e *explanation) explainRoute(m snapshot.Match, t table) {
+	r := m.Route
+	why := "the longest prefix of the path, by path element"
+	if r.Kind == snapshot.Exact {
+		why = "exactly this path"
+	}
+	e.Route = &explainedRoute{Path: r.Path, Kind: r.Kind.String(), Ingress: r.Origin.String(), Service: r.Service.String(), Pool: r.Pool, Why: why}
+	e.Policies = describePolicy(r.Policy)
+	objects := []snapshot.Origin{r.Origin.Object(), r.Service.Object()}
+	for _, v := range t.verdicts {
+		if slices.Contains(objects, v.Origin.Object()) {
+			e.Verdicts = append(e.Verdicts, describeVerdict(v))
+		}
+	}
+}
+
+func (e *explanation) explainBackend(m snapshot.Match, t table) {
+	if a := m.Route.Answer; a != nil {
+		r := outcome.Reason(a.Reason)
+		e.refuse(r, r.Info().Text)
+		return
+	}
+	if p := t.snapshot.Pool(m.Route.Pool); p != nil && p.ExternalName != "" {
+		e.answer(fmt.Sprintf("%s, by the addresses of %s, port %d", m.Route.Service, p.ExternalName, p.ExternalPort))
+		return
+	}
+	list := t.endpoints(m.Route.Pool)
+	for _, ep := range list {
+		e.Endpoints = append(e.Endpoints, strings.TrimSpace(ep.Addr.String()+" "+ep.Target))
+	}
+	if len(list) == 0 {
+		e.refuse(outcome.NoEndpoints, outcome.NoEndpoints.Info().Text+" ("+m.Route.Service.String()+")")
+		return
+	}
+	plural := "endpoints"
+	if len(list) == 1 {
+		plural = "endpoint"
+	}
+	e.answer(fmt.Sprintf("%s, one of %d %s", m.Route.Service, len(list), plural))
+}
+
+func (e *explanation) answer(s string) {
+	if e.Reason == "" {
+		e.Answer = s
+	}
+}
+
+func (e *explanation) explainOthers(m snapshot.Match, path string) {
+	for _, r := range m.Host.Routes {
+		if r == m.Route {
+			continue
+		}
+		e.Others = append(e.Others, explainedOther{Path: r.Path, Kind: r.Kind.String(), Ingress: r.Origin.String(), WhyNot: whyNot(r, m.Route, path)})
+	}
+	slices.SortFunc(e.Others, func(a, b explainedOther) int {
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Kind, b.Kind))
+	})
+}
+
+func whyNot(r, winner *snapshot.Route, path string) string {
+	switch {
+	case r.Kind == snapshot.Exact:
+		return "another path"
+	case !hasPathPrefix(path, r.Path):
+		return "not a prefix of the path, by path element"
+	case winner != nil && winner.Kind == snapshot.Exact:
+		return "Exact goes before Prefix"
+	}
+	return "the longer prefix goes first"
+}
+
+func hasPathPrefix(path, prefix string) bool {
+	prefix = strings.TrimSuffix(prefix, "/")
+	rest, ok := strings.CutPrefix(path, prefix)
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+func describePolicy(p snapshot.Policy) []string {
+	limit := "no limit of the request body"
+	if p.MaxBody > 0 {
+		limit = fmt.Sprintf("request body up to %d bytes", p.MaxBody)
+	}
+	list := []string{
+		fmt.Sprintf("timeouts: connect %v, read %v, send %v", cmp.Or(p.ConnectTimeout, 5*time.Second), cmp.Or(p.ReadTimeout, time.Minute), cmp.Or(p.SendTimeout, time.Minute)),
+		fmt.Sprintf("tries: %d", cmp.Or(p.Tries, 3)),
+		limit,
+	}
+	switch {
+	case p.ACME:
+		list = append(list, "ACME challenge: never redirected")
+	case p.RedirectHTTPS:
+		list = append(list, "plain HTTP is redirected to HTTPS")
+	}
+	return list
+}
+
+func describeVerdict(v translate.Verdict) string {
+	return fmt.Sprintf("%s %s: %s: %s", v.Level, v.Origin, v.Reason, v.Message)
+}
+
+func (t table) redirect(host string, u *url.URL) string {
+	to := url.URL{Scheme: "https", Host: host, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}
+	if t.httpsPort != 443 && t.httpsPort != 0 {
+		to.Host = fmt.Sprintf("%s:%d", host, t.httpsPort)
+	}
+	return to.String()
+}
+
+// print writes e for people.
+func (e *explanation) print(w io.Writer) error {
+	var b strings.Builder
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(&b, "%-12s %s\n", label, fmt.Sprintf(format, args...))
+	}
+	line("url", "%s", e.URL)
+	line("answer", "%s", e.Answer)
+	if x := e.TLS; x != nil {
+		switch {
+		case x.Host != "":
+			line("tls", "%s declared by %s", x.Host, x.Ingress)
+		default:
+			line("tls", "no Ingress declares %q", x.ServerName)
+		}
+		for _, c := range x.Certificates {
+			line("certificate", "%s", c)
+		}
+		if x.Note != "" {
+			line("", "%s", x.Note)
+		}
+	}
+	if h := e.Host; h != nil {
+		line("host", "%s of %s: %s", h.Name, h.Ingress, h.Why)
+	}
+	line("path", "%s", e.Path)
+	if r := e.Route; r != nil {
+		line("route", "%s %s of %s: %s", r.Kind, r.Path, r.Ingress, r.Why)
+		if r.Service != "" {
+			line("backend", "%s", r.Service)
+		}
+	}
+	for _, ep := range e.Endpoints {
+		line("endpoint", "%s", ep)
+	}
+	for _, p := range e.Policies {
+		line("policy", "%s", p)
+	}
+	for _, o := range e.Others {
+		line("not", "%s %s of %s: %s", o.Kind, o.Path, o.Ingress, o.WhyNot)
+	}
+	for _, v := range e.Verdicts {
+		line("verdict", "%s", v)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,200 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/cardea-dev/cardea/controllers/manifest"
+	"github.com/cardea-dev/cardea/controllers/secrets"
+	"github.com/cardea-dev/cardea/controllers/translate"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// A publisher makes an update current; the data plane is one.
+type publisher interface {
+	Publish(snapshot.Update) error
+}
+
+// A feed keeps a publisher in step with objects that are handed to it. It is for
+// one goroutine.
+type feed struct {
+	translator *translate.Translator
+	store      *secrets.Store
+	// secrets are all that exist; the store knows only those that are referenced.
+	secrets    map[types.NamespacedName]*corev1.Secret
+	referenced map[types.NamespacedName]bool
+	// result is the last translation.
+	result translate.Result
+	// unpublished endpoints of a publish that failed.
+	unpublished map[string][]snapshot.Endpoint
+	publisher   publisher
+	// stale is what lastGood returns, to any goroutine.
+	stale atomic.Pointer[[]string]
+}
+
+// newFeed returns a feed to p.
+func newFeed(options translate.Options, p publisher) *feed {
+	return &feed{
+		translator:  translate.New(options),
+		store:       secrets.New(secrets.DefaultLastGoodAfterDelete),
+		secrets:     make(map[types.NamespacedName]*corev1.Secret),
+		referenced:  make(map[types.NamespacedName]bool),
+		unpublished: make(map[string][]snapshot.Endpoint),
+		publisher:   p,
+	}
+}
+
+// apply takes in objects that changed or are gone, translates and publishes.
+// since is when the change was first seen.
+func (f *feed) apply(changed, gone []manifest.Object, since, now time.Time) error {
+	for _, o := range changed {
+		f.set(o, now)
+	}
+	for _, o := range gone {
+		f.remove(o, now)
+	}
+	return f.publish(since, now)
+}
+
+// pass lets the time pass: certificates begin and end to be valid.
+func (f *feed) pass(now time.Time) error {
+	for _, name := range f.store.Due(now) {
+		f.translator.SetSecret(name, f.store.State(name, now))
+	}
+	return f.publish(time.Time{}, now)
+}
+
+// next is when to call pass; zero if never.
+func (f *feed) next() time.Time {
+	a, b := f.store.Next(), f.result.Next
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func (f *feed) set(o manifest.Object, now time.Time) {
+	switch o := o.(type) {
+	case *networkingv1.Ingress:
+		f.translator.SetIngress(o)
+	case *networkingv1.IngressClass:
+		f.translator.SetClass(o)
+	case *corev1.Service:
+		f.translator.SetService(o)
+	case *discoveryv1.EndpointSlice:
+		f.translator.SetSlice(o)
+	case *corev1.Secret:
+		name := nameOf(o)
+		f.secrets[name] = o
+		if f.referenced[name] {
+			f.read(name, now)
+		}
+	}
+}
+
+func (f *feed) remove(o manifest.Object, now time.Time) {
+	name := nameOf(o)
+	switch o.(type) {
+	case *networkingv1.Ingress:
+		f.translator.DeleteIngress(name)
+	case *networkingv1.IngressClass:
+		f.translator.DeleteClass(name.Name)
+	case *corev1.Service:
+		f.translator.DeleteService(name)
+	case *discoveryv1.EndpointSlice:
+		f.translator.DeleteSlice(name)
+	case *corev1.Secret:
+		delete(f.secrets, name)
+		if f.referenced[name] {
+			f.read(name, now)
+		}
+	}
+}
+
+// read takes the Secret, or that there is none, into the store and from there
+// into the translator.
+func (f *feed) read(name types.NamespacedName, now time.Time) {
+	f.store.Update(name, f.secrets[name], now)
+	f.translator.SetSecret(name, f.store.State(name, now))
+}
+
+func (f *feed) publish(since, now time.Time) error {
+	before := f.result.Spec
+	f.translate(now)
+	f.noteStale(now)
+	maps.Copy(f.unpublished, f.result.Endpoints)
+	if f.result.Spec == before && len(f.unpublished) == 0 {
+		return nil
+	}
+	update := snapshot.Update{Spec: f.result.Spec, Endpoints: f.unpublished, Since: since}
+	if err := f.publisher.Publish(update); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	f.unpublished = make(map[string][]snapshot.Endpoint)
+	return nil
+}
+
+// translate translates until every Secret that the result names has been read.
+// One more turn is enough: Secrets name nothing.
+func (f *feed) translate(now time.Time) {
+	f.result = f.translator.Translate(now)
+	changed := false
+	for name := range f.result.Secrets {
+		if !f.referenced[name] {
+			f.referenced[name] = true
+			f.read(name, now)
+			changed = true
+		}
+	}
+	for name := range f.referenced {
+		if _, named := f.result.Secrets[name]; !named {
+			delete(f.referenced, name)
+			f.translator.DeleteSecret(name)
+		}
+	}
+	f.store.Retain(func(name types.NamespacedName) bool { return f.referenced[name] })
+	if changed {
+		first := f.result.Endpoints
+		f.result = f.translator.Translate(now)
+		for pool, list := range first {
+			if _, again := f.result.Endpoints[pool]; !again {
+				if f.result.Endpoints == nil {
+					f.result.Endpoints = make(map[string][]snapshot.Endpoint)
+				}
+				f.result.Endpoints[pool] = list
+			}
+		}
+	}
+}
+
+func nameOf(o manifest.Object) types.NamespacedName {
+	return types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}
+}
+
+// lastGood returns the Secrets that are served from an earlier content.
+func (f *feed) lastGood() []string {
+	if l := f.stale.Load(); l != nil {
+		return *l
+	}
+	return nil
+}
+
+// noteStale makes lastGood current.
+func (f *feed) noteStale(now time.Time) {
+	var stale []string
+	for name := range f.referenced {
+		if f.store.State(name, now).LastGood {
+			stale = append(stale, name.String())
+		}
+	}
+	slices.Sort(stale)
+	f.stale.Store(&stale)
+}

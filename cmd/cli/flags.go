@@ -1,0 +1,138 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/cardea-dev/cardea/controllers/translate"
+	"github.com/cardea-dev/cardea/dataplane/observe"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// settings are the flags that every serving command shares.
+type settings struct {
+	httpAddr, httpsAddr, adminAddr, debugAddr string
+	externalHTTPSPort                         int
+	class, controllerName                     string
+	withoutClass                              bool
+	defaultCert, defaultKey                   string
+	logFormat, logLevel                       string
+	accessLog, logQuery                       bool
+	handshakeLog                              string
+	metricsMaxHosts                           int
+	handshakeTimeout, firstByteTimeout        time.Duration
+	shutdownDelay, drainTimeout               time.Duration
+}
+
+func (s *settings) bind(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.StringVar(&s.httpAddr, "http-addr", ":8080", "Address to serve plain HTTP on.")
+	f.StringVar(&s.httpsAddr, "https-addr", ":8443", "Address to serve HTTPS on.")
+	f.IntVar(&s.externalHTTPSPort, "external-https-port", 0, "Port of HTTPS as clients see it, for redirects; 0 means that of --https-addr.")
+	f.StringVar(&s.adminAddr, "admin-addr", "127.0.0.1:10254", "Address of /livez, /readyz and /metrics; \"\" turns it off.")
+	f.StringVar(&s.debugAddr, "debug-addr", "127.0.0.1:10255", "Address of /debug/ and of POST /-/reload, which must not be reachable by others; \"\" turns it off.")
+	s.bindClass(f)
+	f.StringVar(&s.defaultCert, "default-tls-cert", "", "PEM file with the certificate for clients that ask for no declared host; without it their handshakes are rejected.")
+	f.StringVar(&s.defaultKey, "default-tls-key", "", "PEM file with the private key of --default-tls-cert.")
+	f.StringVar(&s.logFormat, "log-format", "json", "Format of all logs: json or text.")
+	f.StringVar(&s.logLevel, "log-level", "info", "Least level of the program's own log: debug, info, warn or error.")
+	f.BoolVar(&s.accessLog, "access-log", true, "Write a record for every request to the standard output.")
+	f.BoolVar(&s.logQuery, "log-query", false, "Write query strings into the access log; they often hold tokens.")
+	f.StringVar(&s.handshakeLog, "handshake-log", "all", "TLS handshakes to write a record for to the standard output: all, failures or off.")
+	f.IntVar(&s.metricsMaxHosts, "metrics-max-hosts", 1000, "Most hosts that get metrics of their own; the others share the host \"_other\".")
+	f.DurationVar(&s.handshakeTimeout, "handshake-timeout", time.Minute, "Time that a TLS handshake may take.")
+	f.DurationVar(&s.firstByteTimeout, "handshake-first-byte-timeout", 10*time.Second, "Time that a client of HTTPS has to send its first byte.")
+	f.DurationVar(&s.shutdownDelay, "shutdown-delay", 0, "Time from not being ready to not accepting connections, for load balancers to notice.")
+	f.DurationVar(&s.drainTimeout, "shutdown-timeout", 30*time.Second, "Time that requests in flight have to end when shutting down.")
+}
+
+// bindClass binds what decides which Ingresses are served.
+func (s *settings) bindClass(f *pflag.FlagSet) {
+	f.StringVar(&s.class, "class", translate.DefaultClass, "Name of the ingress class to serve where no IngressClass object decides.")
+	f.StringVar(&s.controllerName, "controller-name", translate.DefaultControllerName, "The spec.controller of the IngressClasses to serve.")
+	f.BoolVar(&s.withoutClass, "watch-ingress-without-class", false, "Serve Ingresses that name no class, too.")
+}
+
+// check returns an error about the first flag that makes no sense.
+func (s *settings) check() error {
+	for _, a := range []struct{ flag, value string }{
+		{"http-addr", s.httpAddr}, {"https-addr", s.httpsAddr}, {"admin-addr", s.adminAddr}, {"debug-addr", s.debugAddr},
+	} {
+		if _, _, err := net.SplitHostPort(a.value); err != nil && (a.value != "" || a.flag == "http-addr" || a.flag == "https-addr") {
+			return usage("--%s %q: want HOST:PORT or :PORT", a.flag, a.value)
+		}
+	}
+	if s.externalHTTPSPort < 0 || s.externalHTTPSPort > 65535 {
+		return usage("--external-https-port %d: want a port", s.externalHTTPSPort)
+	}
+	if s.logFormat != "json" && s.logFormat != "text" {
+		return usage("--log-format %q: want json or text", s.logFormat)
+	}
+	if _, err := s.level(); err != nil {
+		return usage("--log-level %q: want debug, info, warn or error", s.logLevel)
+	}
+	for _, d := range []struct {
+		flag  string
+		value time.Duration
+	}{
+		{"handshake-timeout", s.handshakeTimeout}, {"handshake-first-byte-timeout", s.firstByteTimeout},
+		{"shutdown-delay", s.shutdownDelay}, {"shutdown-timeout", s.drainTimeout},
+	} {
+		if d.value < 0 {
+			return usage("--%s %v: want 0 or more", d.flag, d.value)
+		}
+	}
+	if _, err := observe.ParseHandshakeMode(s.handshakeLog); err != nil {
+		return usage("--handshake-log %q: want all, failures or off", s.handshakeLog)
+	}
+	if s.metricsMaxHosts < 1 {
+		return usage("--metrics-max-hosts %d: want 1 or more", s.metricsMaxHosts)
+	}
+	if (s.defaultCert == "") != (s.defaultKey == "") {
+		return usage("--default-tls-cert and --default-tls-key go together")
+	}
+	return nil
+}
+
+func (s *settings) level() (slog.Level, error) {
+	var l slog.Level
+	err := l.UnmarshalText([]byte(s.logLevel))
+	return l, err
+}
+
+// options is how Kubernetes objects are translated. The default certificate is
+// none of it: [board] adds it.
+func (s *settings) options() translate.Options {
+	return translate.Options{ControllerName: s.controllerName, Class: s.class, WithoutClass: s.withoutClass}
+}
+
+// loadDefaultCertificate returns nil if none is asked for.
+func (s *settings) loadDefaultCertificate() (*snapshot.Certificate, error) {
+	if s.defaultCert == "" {
+		return nil, nil
+	}
+	c, err := loadCertificate(s.defaultCert, s.defaultKey)
+	if err != nil {
+		return nil, unreadable(fmt.Errorf("--default-tls-cert, --default-tls-key: %w", err))
+	}
+	return c, nil
+}
+
+func loadCertificate(certFile, keyFile string) (*snapshot.Certificate, error) {
+	certPEM, certErr := os.ReadFile(certFile)
+	keyPEM, keyErr := os.ReadFile(keyFile)
+	if err := errors.Join(certErr, keyErr); err != nil {
+		return nil, err
+	}
+	c, err := snapshot.ParseCertificate(snapshot.Origin{Kind: "File", Name: certFile}, certPEM, keyPEM)
+	if err != nil {
+		return nil, fmt.Errorf("%s, %s: %w", certFile, keyFile, err)
+	}
+	return c, nil
+}

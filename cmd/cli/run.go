@@ -1,0 +1,297 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"github.com/cardea-dev/cardea/controllers/translate"
+	"github.com/cardea-dev/cardea/dataplane"
+	"github.com/cardea-dev/cardea/dataplane/observe"
+	"github.com/cardea-dev/cardea/dataplane/outcome"
+)
+
+// A process is one serving cardea: the data plane, its observer, the two small
+// servers beside it, and whatever feeds it.
+type process struct {
+	*settings
+	stdout       io.Writer
+	log          *slog.Logger
+	data         *dataplane.DataPlane
+	registry     *prometheus.Registry
+	observer     *observe.Observer
+	board        *board
+	admin, debug *webServer
+
+	// sourceNotReady says why the source has not filled the first table yet; "" if
+	// it has. Nil: the data plane knows.
+	sourceNotReady func() string
+	verdicts       verdictBox
+	// reread asks the source to read everything again.
+	reread     chan struct{}
+	draining   atomic.Bool
+	background sync.WaitGroup
+	started    time.Time
+}
+
+// processOptions are what differs between the commands.
+type processOptions struct {
+	// allowLoopback lets endpoints be loopback addresses.
+	allowLoopback bool
+	// sink receives outcomes beside the observer.
+	sink outcome.Sink
+	// externalHTTPSPort where no flag says otherwise; 0 means the listener's.
+	externalHTTPSPort int
+}
+
+// open checks the flags and opens every socket. What the program prints goes to
+// cmd's outputs.
+func (s *settings) open(cmd *cobra.Command, o processOptions) (_ *process, err error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	p := &process{
+		settings: s,
+		stdout:   &lockedWriter{w: cmd.OutOrStdout()},
+		log:      s.newLog(cmd),
+		reread:   make(chan struct{}, 1),
+		started:  time.Now(),
+	}
+	defaultCertificate, err := s.loadDefaultCertificate()
+	if err != nil {
+		return nil, err
+	}
+	if s.externalHTTPSPort == 0 {
+		s.externalHTTPSPort = o.externalHTTPSPort
+	}
+	p.registry = newRegistry()
+	p.observer = observe.New(p.observeConfig())
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	if p.admin, err = listenWeb("admin-addr", s.adminAddr, p.adminHandler(), p.log); err != nil {
+		return nil, err
+	}
+	if p.debug, err = listenWeb("debug-addr", s.debugAddr, p.debugHandler(), p.log); err != nil {
+		return nil, err
+	}
+	p.data, err = dataplane.New(dataplane.Config{
+		HTTPAddr:          s.httpAddr,
+		HTTPSAddr:         s.httpsAddr,
+		ExternalHTTPSPort: s.externalHTTPSPort,
+		Sink:              both(p.observer.Sink(), o.sink),
+		Logger:            p.log,
+		AllowLoopback:     o.allowLoopback,
+		OwnAddrs:          ownAddrs(p.admin, p.debug),
+		HandshakeTimeout:  s.handshakeTimeout,
+		FirstByteTimeout:  s.firstByteTimeout,
+		DrainTimeout:      s.drainTimeout,
+	})
+	if err != nil {
+		return nil, s.dataPlaneError(err)
+	}
+	p.board = newBoard(p.data, defaultCertificate)
+	return p, nil
+}
+
+// dataPlaneError names the flag whose address cannot be listened on.
+func (s *settings) dataPlaneError(err error) error {
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok || op.Op != "listen" {
+		return err
+	}
+	for _, a := range []struct{ flag, addr string }{{"http-addr", s.httpAddr}, {"https-addr", s.httpsAddr}} {
+		if tcp, e := net.ResolveTCPAddr("tcp", a.addr); e == nil && op.Addr != nil && tcp.String() == op.Addr.String() {
+			return listenError(a.flag, a.addr, err)
+		}
+	}
+	return err
+}
+
+func ownAddrs(servers ...*webServer) (own []netip.AddrPort) {
+	for _, w := range servers {
+		if w != nil {
+			own = append(own, w.Addr().(*net.TCPAddr).AddrPort())
+		}
+	}
+	return own
+}
+
+// run serves until ctx is done or something breaks, then drains. source feeds the
+// data plane until its context is done.
+//
+// The order of the end: not ready any more; after the delay, accept no
+// connection; let the requests in flight finish while the source still follows
+// its objects; then end the rest.
+func (p *process) run(ctx context.Context, source func(context.Context)) error {
+	sourceCtx, endSource := context.WithCancel(context.WithoutCancel(ctx))
+	defer endSource()
+	dataCtx, endData := context.WithCancel(sourceCtx)
+	defer endData()
+
+	broken := make(chan error, 3)
+	p.background.Go(func() { p.serveWeb("admin-addr", p.admin, broken) })
+	p.background.Go(func() { p.serveWeb("debug-addr", p.debug, broken) })
+	p.background.Go(func() { source(sourceCtx) })
+	p.background.Go(func() { p.rereadOnHangup(sourceCtx) })
+	p.background.Go(func() { p.followDefaultCertificate(sourceCtx) })
+	ended := make(chan error, 1)
+	go func() { ended <- p.data.Run(dataCtx) }()
+	p.logAddresses()
+
+	var err error
+	select {
+	case <-ctx.Done():
+		p.draining.Store(true)
+		p.log.Info("shutting down", "delay", p.shutdownDelay.String(), "timeout", p.drainTimeout.String())
+		// The delay has no other way out: a second signal ends the process.
+		<-time.After(p.shutdownDelay)
+		endData()
+		err = <-ended
+	case err = <-broken:
+		p.draining.Store(true)
+		endData()
+		err = errors.Join(err, <-ended)
+	case err = <-ended:
+		p.draining.Store(true)
+		if err == nil {
+			err = errors.New("the data plane ended by itself")
+		}
+	}
+	endSource()
+	p.close()
+	if err == nil {
+		p.log.Info("ended")
+	}
+	return err
+}
+
+// close ends what open began, as far as it did.
+func (p *process) close() {
+	p.admin.end()
+	p.debug.end()
+	if p.data != nil {
+		p.data.Close()
+	}
+	p.background.Wait()
+	p.observer.Close()
+}
+
+func (p *process) serveWeb(flag string, w *webServer, broken chan<- error) {
+	if err := w.serve(); err != nil && !errors.Is(err, net.ErrClosed) {
+		broken <- fmt.Errorf("--%s: %w", flag, err)
+	}
+}
+
+// rereadOnHangup makes SIGHUP mean what POST /-/reload means.
+func (p *process) rereadOnHangup(ctx context.Context) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			p.requestReread()
+		}
+	}
+}
+
+func (p *process) requestReread() {
+	select {
+	case p.reread <- struct{}{}:
+	default: // one is asked for already
+	}
+}
+
+// logAddresses tells on which addresses the process really listens; those who
+// asked for port 0 read them there.
+func (p *process) logAddresses() {
+	for _, name := range []string{"http", "https"} {
+		if a := p.data.Addr(name); a != nil {
+			p.log.Info("listening", "listener", name, "addr", a.String())
+		}
+	}
+	if p.admin != nil {
+		p.log.Info("listening", "listener", "admin", "addr", p.admin.Addr().String())
+	}
+	if p.debug != nil {
+		p.log.Info("listening", "listener", "debug", "addr", p.debug.Addr().String())
+	}
+}
+
+func (p *process) whyNotReady() string {
+	switch {
+	case p.draining.Load():
+		return "shutting down"
+	case p.sourceNotReady != nil && p.sourceNotReady() != "":
+		return p.sourceNotReady()
+	case !p.data.Ready():
+		return "the first table was not published yet"
+	}
+	return ""
+}
+
+// redirectPort is the port that redirects to HTTPS name.
+func (p *process) redirectPort() int {
+	if p.externalHTTPSPort != 0 {
+		return p.externalHTTPSPort
+	}
+	return port(p.data.Addr("https"))
+}
+
+func port(a net.Addr) int {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return tcp.Port
+	}
+	return 0
+}
+
+// A verdictBox holds the verdicts in force.
+type verdictBox struct {
+	atomic.Pointer[[]translate.Verdict]
+}
+
+func (b *verdictBox) list() []translate.Verdict {
+	if l := b.Load(); l != nil {
+		return *l
+	}
+	return nil
+}
+
+// both returns a sink that hands every outcome to a and then to b.
+func both(a, b outcome.Sink) outcome.Sink {
+	return outcome.Sink{
+		Conn:      then(a.Conn, b.Conn),
+		Handshake: then(a.Handshake, b.Handshake),
+		Request:   then(a.Request, b.Request),
+		Health:    then(a.Health, b.Health),
+		Publish:   then(a.Publish, b.Publish),
+	}
+}
+
+func then[T any](a, b func(T)) func(T) {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	return func(x T) { a(x); b(x) }
+}
