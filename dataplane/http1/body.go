@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -38,16 +39,23 @@ type body struct {
 	timeout  time.Duration
 	deadline time.Time
 
-	begun, done bool
+	done bool
 	// err ended the body before its end.
 	err *outcome.Error
+	// begun says that Next was called, broken that it failed for good. Others
+	// than the reader of the body want to know.
+	begun, broken atomic.Bool
 
 	chunks chunks
 }
 
 func (b *body) reset(rd *reader, side outcome.Side, maxFields int) {
+	b.rd, b.side, b.framing, b.done, b.err = rd, side, framedNone, true, nil
+	b.remain, b.limit, b.count = 0, 0, 0
+	b.timeout, b.deadline = 0, time.Time{}
+	b.begun.Store(false)
+	b.broken.Store(false)
 	b.chunks.reset(maxFields)
-	*b = body{rd: rd, side: side, done: true, chunks: b.chunks}
 }
 
 // start begins a body with the framing given.
@@ -67,7 +75,7 @@ func (b *body) Next() ([]byte, error) {
 	if b.done {
 		return nil, io.EOF
 	}
-	b.begun = true
+	b.begun.Store(true)
 	if b.err == nil && b.rd.interrupted.Load() {
 		return nil, b.failed(errInterrupted)
 	}
@@ -84,6 +92,9 @@ func (b *body) Next() ([]byte, error) {
 	}
 	switch {
 	case b.err != nil:
+		if !errors.Is(b.err.Err, errInterrupted) {
+			b.broken.Store(true)
+		}
 		return nil, b.err
 	case p == nil:
 		b.done = true

@@ -88,12 +88,12 @@ func (x *Exchange) mustClose() bool {
 		return true
 	case s.MaxRequests > 0 && x.c.requests >= s.MaxRequests:
 		return true
-	case x.req.Expect && !x.continued && !x.body.begun:
+	case x.req.Expect && !x.continued && !x.body.begun.Load():
 		// The client was not told to go on: whether the body still comes is not
 		// known (RFC 9110 §10.1.1).
 		return true
 	}
-	return x.body.err != nil
+	return x.body.broken.Load()
 }
 
 // putFraming decides how the body of the answer is framed (RFC 9112 §6) and
