@@ -36,8 +36,13 @@ func TestServeAllocates(t *testing.T) {
 }
 
 func memoryProxy(tb testing.TB) *Proxy {
+	return streamProxy(tb, func() upstream.Stream { return new(memoryStream) }, Config{})
+}
+
+// streamProxy returns a proxy whose endpoint is made of the streams given.
+func streamProxy(tb testing.TB, stream func() upstream.Stream, cfg Config) *Proxy {
 	set := upstream.New(upstream.Config{
-		Stream: func(net.Conn) upstream.Stream { return new(memoryStream) },
+		Stream: func(net.Conn) upstream.Stream { return stream() },
 		Dial: func(context.Context, netip.AddrPort) (net.Conn, error) {
 			c, other := net.Pipe()
 			tb.Cleanup(func() { other.Close() })
@@ -46,7 +51,8 @@ func memoryProxy(tb testing.TB) *Proxy {
 	})
 	tb.Cleanup(set.Close)
 	var snap *snapshot.Snapshot
-	p := New(Config{Current: func() *snapshot.Snapshot { return snap }, Upstreams: set})
+	cfg.Current, cfg.Upstreams = func() *snapshot.Snapshot { return snap }, set
+	p := New(cfg)
 	pool := &snapshot.Pool{ID: "pool"}
 	set.Prepare([]*snapshot.Pool{pool}, map[string][]snapshot.Endpoint{
 		"pool": {{Addr: netip.MustParseAddrPort("192.0.2.1:80")}},
@@ -110,3 +116,10 @@ func (s *memoryStream) Body() message.Body                  { return message.NoB
 func (s *memoryStream) Tunnel() (io.ReadWriteCloser, error) { return nil, io.ErrUnexpectedEOF }
 func (s *memoryStream) Interrupt()                          {}
 func (s *memoryStream) Close() (reusable bool)              { return true }
+
+// addEndpoint gives the pool of a streamProxy another endpoint.
+func addEndpoint(p *Proxy, addr string) {
+	p.upstreams.Prepare(nil, map[string][]snapshot.Endpoint{"pool": {
+		{Addr: netip.MustParseAddrPort("192.0.2.1:80")}, {Addr: netip.MustParseAddrPort(addr)},
+	}})
+}

@@ -78,6 +78,8 @@ func (x *Exchange) sendBody() error {
 		sent += n
 	}
 	x.up.Timeouts(0, x.plan.policy.SendTimeout)
+	x.sendErr.Store(nil)
+	x.requestSent.Store(false)
 	x.sending = true
 	go x.runSender()
 	return nil
@@ -210,33 +212,44 @@ func (x *Exchange) stopSending() {
 	x.senderEnded()
 }
 
-// awaitSender ends a sender that has sent all it could, and reports whether it
-// had.
+// awaitSender ends a sender that has failed or sent all it could, and reports
+// whether it had.
 func (x *Exchange) awaitSender() bool {
-	if !x.requestSent.Load() && !x.bodyRead.Load() {
-		return false
-	}
-	x.takeOver <- struct{}{}
-	if !x.requestSent.Load() {
-		// The last write may have reached the endpoint, and its answer us, before
-		// the sender was told that it returned. Or it never does.
-		timer := time.NewTimer(grace)
-		defer timer.Stop()
-		select {
-		case <-x.sent:
-			x.senderEnded()
-			return true
-		case <-timer.C:
-		}
-		select {
-		case <-x.takeOver:
+	switch {
+	case x.sendErr.Load() != nil:
+	case x.requestSent.Load():
+		x.takeOver <- struct{}{}
+	case x.bodyRead.Load():
+		x.takeOver <- struct{}{}
+		if !x.sentWithinGrace() {
 			return false
-		default: // it is about to end
 		}
+	default:
+		return false
 	}
 	<-x.sent
 	x.senderEnded()
 	return true
+}
+
+// sentWithinGrace waits for a sender that may be about to end: the last write may
+// have reached the endpoint, and its answer us, before the sender was told that
+// it returned. If it does not end, it is not told to either.
+func (x *Exchange) sentWithinGrace() bool {
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-x.sent:
+		x.sent <- struct{}{} // for who asked
+		return true
+	case <-timer.C:
+	}
+	select {
+	case <-x.takeOver:
+		return false
+	default: // it has just been told
+		return true
+	}
 }
 
 func (x *Exchange) senderEnded() {

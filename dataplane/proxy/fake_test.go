@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/cardea-dev/cardea/dataplane/message"
@@ -15,6 +16,7 @@ type fakeDownstream struct {
 	conn    *outcome.Conn
 	refusal *outcome.Error
 	quiet   bool // keeps nothing
+	content message.Body
 
 	status          int
 	fields          []string
@@ -23,10 +25,16 @@ type fakeDownstream struct {
 	closed, flushed bool
 }
 
-func (d *fakeDownstream) Conn() *outcome.Conn                       { return d.conn }
-func (d *fakeDownstream) Request() *message.Request                 { return d.req }
-func (d *fakeDownstream) Refusal() *outcome.Error                   { return d.refusal }
-func (d *fakeDownstream) Body() message.Body                        { return message.NoBody }
+func (d *fakeDownstream) Conn() *outcome.Conn       { return d.conn }
+func (d *fakeDownstream) Request() *message.Request { return d.req }
+func (d *fakeDownstream) Refusal() *outcome.Error   { return d.refusal }
+func (d *fakeDownstream) Body() message.Body {
+	if d.content != nil {
+		return d.content
+	}
+	return message.NoBody
+}
+
 func (d *fakeDownstream) Limit(int64, time.Duration, time.Duration) {}
 func (d *fakeDownstream) Inform(*message.Response) error            { return nil }
 
@@ -47,3 +55,25 @@ func (d *fakeDownstream) Abort()                              { d.aborted = true
 func (d *fakeDownstream) Close()                              { d.closed = true }
 func (d *fakeDownstream) Watch(func()) func()                 { return func() {} }
 func (d *fakeDownstream) Tunnel() (io.ReadWriteCloser, error) { return nil, io.ErrUnexpectedEOF }
+
+// lateBody is a body of which nothing is there yet when it is asked for.
+type lateBody struct {
+	chunks      []string
+	interrupted atomic.Bool
+}
+
+func (b *lateBody) Ready() bool               { return false }
+func (b *lateBody) Trailers() *message.Fields { return nil }
+func (b *lateBody) Interrupt()                { b.interrupted.Store(true) }
+
+func (b *lateBody) Next() ([]byte, error) {
+	switch {
+	case b.interrupted.Load():
+		return nil, &outcome.Error{Side: outcome.Downstream, Reason: outcome.ClientClosed}
+	case len(b.chunks) == 0:
+		return nil, io.EOF
+	}
+	chunk := b.chunks[0]
+	b.chunks = b.chunks[1:]
+	return []byte(chunk), nil
+}
