@@ -1,0 +1,219 @@
+package http1
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"math/big"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cardea-dev/cardea/dataplane/message"
+	"github.com/cardea-dev/cardea/dataplane/outcome"
+)
+
+func TestWatch(t *testing.T) {
+	// watching answers after a while of watching and reports whether the client
+	// was gone.
+	watching := func(gone *bool) func(*Exchange) {
+		return func(x *Exchange) {
+			left := make(chan struct{})
+			stop := x.Watch(func() { *gone = true; close(left) })
+			select {
+			case <-left:
+			case <-time.After(time.Second):
+			}
+			stop()
+			echo(x)
+		}
+	}
+	t.Run("a client that stays", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var gone bool
+			c := talk(t, &Server{Handler: watching(&gone)})
+			c.send(hello + "PO")
+			time.Sleep(500 * time.Millisecond)
+			c.send("ST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab")
+			c.want("the first", answer)
+			c.send("c")
+			c.want("what was read ahead", "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nPOST / a abc")
+			if gone {
+				t.Error("gone was called")
+			}
+		})
+	})
+	t.Run("a client that leaves", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var gone bool
+			c := talk(t, &Server{Handler: watching(&gone)})
+			c.send(hello)
+			start := time.Now()
+			time.Sleep(300 * time.Millisecond)
+			_ = c.conn.Close()
+			<-c.done
+			if !gone || time.Since(start) != 300*time.Millisecond {
+				t.Errorf("gone = %v after %v, want true after 300ms", gone, time.Since(start))
+			}
+		})
+	})
+	t.Run("a client that sends more than is kept", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var gone bool
+			c := talk(t, &Server{Handler: watching(&gone)})
+			c.send(hello + chunked + "20000\r\n")
+			c.send(string(make([]byte, 0x20000)) + "\r\n0\r\n\r\n")
+			c.want("the first", answer)
+			c.want("the second", "HTTP/1.1 200 OK\r\nContent-Length: 131081\r\n\r\nPOST / a "+string(make([]byte, 0x20000)))
+			if gone {
+				t.Error("gone was called")
+			}
+		})
+	})
+}
+
+// tlsPair returns the two ends of a TLS connection over loopback TCP.
+func tlsPair(t testing.TB) (client, server net.Conn) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"a"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, far := tcpPair(t)
+	cert := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return tls.Client(near, &tls.Config{InsecureSkipVerify: true}), tls.Server(far, &tls.Config{Certificates: []tls.Certificate{cert}})
+}
+
+// tcpPair returns the two ends of a loopback TCP connection.
+func tcpPair(t testing.TB) (client, server net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if client, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if server, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	return client, server
+}
+
+// TestWatchOverTLS shows that a read of crypto/tls that timed out can be resumed:
+// Watch is stopped in the middle of a record and between two.
+func TestWatchOverTLS(t *testing.T) {
+	client, server := tlsPair(t)
+	defer client.Close()
+	stopped := make(chan bool)
+	var info outcome.Conn
+	srv := &Server{Handler: func(x *Exchange) {
+		gone := make(chan struct{})
+		for range 3 {
+			stop := x.Watch(func() { close(gone) })
+			stop()
+		}
+		stop := x.Watch(func() { close(gone) })
+		if x.Request().Method == "GET" {
+			stop()
+			stopped <- true
+			echo(x)
+			return
+		}
+		<-gone
+		stop()
+	}}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		srv.Serve(server, &info)
+	}()
+	res := NewClientConn(client, nil)
+	for range 5 {
+		req := newRequest("GET")
+		req.Length = 3
+		_ = res.Head(req)
+		_ = res.Flush()
+		<-stopped
+		_ = res.Write([]byte("abc"))
+		if err := res.End(nil); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := res.Response(nil); err != nil || r.Status != 200 {
+			t.Fatalf("Response = %v, %v", r, err)
+		}
+		if got, err := readAll(res.Body()); err != nil || got != "GET / a abc" {
+			t.Fatalf("body = %q, %v", got, err)
+		}
+		if !res.Close() {
+			t.Fatal("Close() = false")
+		}
+	}
+	// And a client that leaves is noticed through TLS.
+	if _, err := io.WriteString(client, "PUT / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	_ = client.Close()
+	<-done
+}
+
+func TestTunnel(t *testing.T) {
+	const upgrade = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n"
+	c := talk(t, &Server{Handler: func(x *Exchange) {
+		if string(x.Request().Upgrade) != "websocket" {
+			echo(x)
+			return
+		}
+		res := &message.Response{Status: 101}
+		res.Fields.Add(message.Upgrade, "websocket")
+		if err := x.Head(res); err != nil {
+			t.Error(err)
+			return
+		}
+		tunnel, err := x.Tunnel()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer tunnel.Close()
+		_, _ = io.Copy(tunnel, tunnel)
+	}})
+	c.send(upgrade + "ahead ")
+	c.want("101 and what came ahead", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nahead ")
+	c.send("and more")
+	c.want("an echo", "and more")
+	_ = c.conn.(*memoryConn).CloseWrite()
+	c.wantEnd("then", "")
+}
+
+// TestUpgradeIgnored lists requests that name a protocol but are no upgrade.
+func TestUpgradeIgnored(t *testing.T) {
+	for rule, fields := range map[string]string{
+		"not named by Connection": "Upgrade: websocket\r\n",
+		"two protocols":           "Connection: upgrade\r\nUpgrade: a, b\r\n",
+		"two lines":               "Connection: upgrade\r\nUpgrade: a\r\nUpgrade: b\r\n",
+		"h2c":                     "Connection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n",
+		"with a body":             "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n",
+	} {
+		t.Run(rule, func(t *testing.T) {
+			c := talk(t, &Server{Handler: func(x *Exchange) {
+				if u := x.Request().Upgrade; u != nil {
+					t.Errorf("Upgrade = %q, want none", u)
+				}
+				echo(x)
+			}})
+			c.send("GET / HTTP/1.1\r\nHost: a\r\n" + fields + "\r\nabc")
+			c.want("an ordinary answer", "HTTP/1.1 200 OK\r\n")
+		})
+	}
+}
