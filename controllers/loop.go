@@ -50,10 +50,11 @@ type loop struct {
 
 	// dirty says that the translator was given something since it translated;
 	// since is when the oldest of it was seen.
-	dirty      bool
-	since      time.Time
-	translated time.Time
-	result     translate.Result
+	dirty bool
+	since time.Time
+	// translatedAt and publishedAt are when that was done last.
+	translatedAt, publishedAt time.Time
+	result                    translate.Result
 	// pending is translated and not published; published is the last Spec that
 	// was.
 	pending   snapshot.Update
@@ -116,7 +117,7 @@ func (l *loop) turn(ctx context.Context, now time.Time) time.Time {
 		return now.Add(time.Hour) // finish of the first session wakes us
 	}
 	l.passTime(now)
-	if l.dirty && !l.translated.Add(l.c.cfg.pause).After(now) {
+	if l.dirty && !l.translateAt().After(now) {
 		l.translate(now)
 	}
 	l.startReads(ctx, now)
@@ -251,10 +252,22 @@ func (l *loop) passTime(now time.Time) {
 	}
 }
 
+// translateAt is when the next translation may be made: a pause after the last
+// publish, and after the last translation, unless that one was held back for
+// Secrets that have come since.
+func (l *loop) translateAt() time.Time {
+	last := l.publishedAt
+	released := !l.heldSince.IsZero() && l.reads.unresolved == 0
+	if l.translatedAt.After(last) && !released {
+		last = l.translatedAt
+	}
+	return last.Add(l.c.cfg.pause)
+}
+
 // translate makes a new result of what the translator was given, and follows
 // what it says about Secrets.
 func (l *loop) translate(now time.Time) {
-	l.dirty, l.translated = false, now
+	l.dirty, l.translatedAt = false, now
 	l.result = l.translator.Translate(now)
 
 	for name := range l.result.Secrets {
@@ -447,7 +460,7 @@ func (l *loop) publish(now time.Time) {
 		l.retryAt = now.Add(publishRetry)
 		return
 	}
-	l.retryAt = time.Time{}
+	l.retryAt, l.publishedAt = time.Time{}, time.Now()
 	if !whole {
 		maps.DeleteFunc(l.pending.Endpoints, func(id string, _ []snapshot.Endpoint) bool {
 			_, done := update.Endpoints[id]
@@ -515,7 +528,7 @@ func (l *loop) next(now time.Time) time.Time {
 		}
 	}
 	if l.dirty {
-		sooner(l.translated.Add(l.c.cfg.pause))
+		sooner(l.translateAt())
 	} else {
 		sooner(l.result.Next)
 	}
