@@ -125,6 +125,9 @@ type ClientCertificate struct {
 // A Request is one exchange: a client's request and its answer.
 type Request struct {
 	Conn *Conn
+	// Client is whom the request comes from: the peer, or the client that a
+	// trusted peer names.
+	Client netip.Addr
 	// ID is the value of X-Request-ID. Like all byte slices here it is a view
 	// that is valid during the call only.
 	ID []byte

@@ -31,6 +31,8 @@ var (
 // speaks, and one form of host and path for matching and forwarding.
 func (x *Exchange) early() *outcome.Error {
 	x.identify()
+	peer := x.conn.Remote.Addr().Unmap().WithZone("")
+	x.out.Client = peer
 	if refusal := x.d.Refusal(); refusal != nil {
 		return refusal
 	}
@@ -50,8 +52,9 @@ func (x *Exchange) early() *outcome.Error {
 		return errNotReady
 	}
 	x.secure = x.conn.TLS != nil
-	x.trusted = contains(x.snap.Spec.TrustedCIDRs, x.conn.Remote.Addr())
+	x.trusted = contains(x.snap.Spec.TrustedCIDRs, peer)
 	if x.trusted {
+		x.out.Client = x.clientAddr(peer)
 		if proto := x.in.Fields.Get(message.XForwardedProto); proto != nil {
 			x.secure = message.EqualFold(proto, "https")
 		}
@@ -103,12 +106,9 @@ func (x *Exchange) normalizePath() *outcome.Error {
 	return nil
 }
 
-// contains reports whether one of the prefixes holds addr.
+// contains reports whether one of the prefixes holds addr, which has no zone and
+// is not an IPv4 address in the form of an IPv6 one.
 func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
-	if len(prefixes) == 0 {
-		return false
-	}
-	addr = addr.Unmap().WithZone("")
 	for _, p := range prefixes {
 		if p.Contains(addr) {
 			return true

@@ -99,6 +99,9 @@ func (x *Exchange) ID() []byte { return x.id }
 // [snapshot.Spec.TrustedCIDRs].
 func (x *Exchange) Trusted() bool { return x.trusted }
 
+// Client is whom the request comes from: the peer, or whom a trusted peer names.
+func (x *Exchange) Client() netip.Addr { return x.out.Client }
+
 // Secure reports whether the client came by https: over TLS, or according to the
 // X-Forwarded-Proto of a trusted peer.
 func (x *Exchange) Secure() bool { return x.secure }

@@ -20,7 +20,7 @@ func (x *Exchange) addForwarded(f *message.Fields) {
 	peer := x.conn.Remote.Addr().Unmap().WithZone("")
 
 	at := len(x.head)
-	x.head = x.clientAddr(peer).AppendTo(x.head)
+	x.head = x.out.Client.AppendTo(x.head)
 	client := x.view(at)
 	f.Append(message.XRealIP, message.XRealIP.Bytes(), client)
 
@@ -97,13 +97,10 @@ func (x *Exchange) joined(id message.ID) []byte {
 	return x.view(at)
 }
 
-// clientAddr is whom the request comes from: the peer, or, if the peer is a
-// trusted proxy, the last address in X-Forwarded-For that is not one itself. What
-// stands before that address may be anybody's invention.
+// clientAddr is whom a request from a trusted proxy comes from: the last address in
+// X-Forwarded-For that is not a trusted proxy itself. What stands before that
+// address may be anybody's invention.
 func (x *Exchange) clientAddr(peer netip.Addr) netip.Addr {
-	if !x.trusted {
-		return peer
-	}
 	client := peer
 	list := x.joined(message.XForwardedFor)
 	for len(list) > 0 {

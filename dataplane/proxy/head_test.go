@@ -250,7 +250,7 @@ func TestClientAddr(t *testing.T) {
 		if err := x.early(); err != nil {
 			t.Fatal(err)
 		}
-		if got := x.clientAddr(x.conn.Remote.Addr().Unmap()); got.String() != tt.want {
+		if got := x.Client(); got.String() != tt.want {
 			t.Errorf("client of peer %s with %q = %s, want %s", tt.peer, tt.list, got, tt.want)
 		}
 	}
