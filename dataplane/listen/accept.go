@@ -29,9 +29,11 @@ func (l *Listener) Serve() error {
 		if !passing(err) {
 			return fmt.Errorf("listen: %s: %w", l.cfg.Name, err)
 		}
+		pause := time.NewTimer(trouble.next(l.cfg.Logger, err))
 		select {
-		case <-time.After(trouble.next(l.cfg.Logger, err)):
+		case <-pause.C:
 		case <-l.stop:
+			pause.Stop()
 			return nil
 		}
 	}

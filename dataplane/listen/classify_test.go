@@ -21,13 +21,12 @@ import (
 
 // A rawHello writes ClientHellos that no library would.
 type rawHello struct {
-	legacy              uint16 // 0: TLS 1.2
-	versions            []uint16
-	suites              []uint16
-	groups              []uint16
-	schemes             []uint16
-	serverName          string
-	dropKeyShare, sslv2 bool
+	legacy     uint16 // 0: TLS 1.2
+	versions   []uint16
+	suites     []uint16
+	groups     []uint16
+	schemes    []uint16
+	serverName string
 }
 
 func (h rawHello) bytes() []byte {

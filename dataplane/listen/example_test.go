@@ -32,7 +32,11 @@ func Example() {
 		panic(err)
 	}
 	defer l.Close()
-	go l.Serve()
+	go func() {
+		if err := l.Serve(); err != nil {
+			panic(err)
+		}
+	}()
 
 	_, err = tls.Dial("tcp", l.Addr().String(), &tls.Config{ServerName: "shop.example.com"})
 	fmt.Println("client:", err)

@@ -158,6 +158,14 @@ func newListener(cfg Config, ln net.Listener) *Listener {
 // Config.Addr left it open.
 func (l *Listener) Addr() net.Addr { return l.ln.Addr() }
 
+// Open returns the number of connections that are open now, those in their
+// handshake included.
+func (l *Listener) Open() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns)
+}
+
 // StopAccepting closes the listening socket. Open connections, also those in
 // their handshake, go on.
 func (l *Listener) StopAccepting() {

@@ -279,9 +279,15 @@ func TestStopAccepting(t *testing.T) {
 	if err := ping(c); err != nil {
 		t.Errorf("an open connection after StopAccepting: %v, want it to go on", err)
 	}
+	if n := w.l.Open(); n != 1 {
+		t.Errorf("Open() = %d, want 1", n)
+	}
 	c.Close()
 	if err := w.l.Wait(t.Context()); err != nil {
 		t.Errorf("Wait() = %v, want nil", err)
+	}
+	if n := w.l.Open(); n != 0 {
+		t.Errorf("Open() = %d, want 0", n)
 	}
 	w.conn()
 }
