@@ -12,9 +12,9 @@ import (
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
-// Objects is everything that a translation reads. Names are unique within a
-// kind. Nothing in it is ever written to, so it may come straight from a shared
-// cache.
+// Objects is everything that a translation reads, in any order. Names are unique
+// within a kind and namespace. Nothing in it is ever written to, so it may come
+// straight from a shared cache.
 type Objects struct {
 	Ingresses []*networkingv1.Ingress
 	Classes   []*networkingv1.IngressClass
@@ -41,8 +41,8 @@ type Secret struct {
 	Problem string
 	// LastGood says that Certificate is an earlier content of the Secret.
 	LastGood bool
-	// Pending is when a newer content becomes valid that waits for its notBefore;
-	// zero if none does.
+	// Pending is when a content becomes valid that is newer than Certificate and
+	// waits for its notBefore; zero if none does. Reason is set meanwhile.
 	Pending time.Time
 }
 

@@ -2,6 +2,7 @@ package translate_test
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -49,6 +50,10 @@ func TestIncrementalEqualsFromScratch(t *testing.T) {
 				idle := tr.Translate(w.now)
 				if idle.Spec != got.Spec || len(idle.Endpoints) > 0 {
 					t.Fatalf("step %d: Translate without a change made a new Spec or endpoints %v", step, idle.Endpoints)
+				}
+				w.resync(tr)
+				if again := tr.Translate(w.now); again.Spec != got.Spec || len(again.Endpoints) > 0 {
+					t.Fatalf("step %d: setting the same objects again made a new Spec or endpoints %v", step, again.Endpoints)
 				}
 				last = got
 			}
@@ -130,4 +135,29 @@ func TestResultsAreShared(t *testing.T) {
 		})
 	}
 	readers.Wait()
+}
+
+func TestDefaultCertificate(t *testing.T) {
+	w := newWorld(t, 1)
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	tr := translate.New(translate.Options{UnknownSNI: snapshot.UnknownSNIDefaultCert, TrustedCIDRs: trusted, WithoutClass: true})
+	for range 50 {
+		w.edit(tr)
+	}
+	old := tr.Translate(w.now).Spec
+	tr.SetDefaultCertificate(w.certificates[0])
+	now := tr.Translate(w.now).Spec
+	if old == now || old.DefaultCertificate != nil || now.DefaultCertificate != w.certificates[0] {
+		t.Errorf("SetDefaultCertificate: the default certificates are %v and %v", old.DefaultCertificate, now.DefaultCertificate)
+	}
+	if !slices.Equal(old.Hosts, now.Hosts) || !slices.Equal(old.Pools, now.Pools) || len(now.Hosts) == 0 {
+		t.Errorf("SetDefaultCertificate made hosts or pools anew, or there are none")
+	}
+	if now.UnknownSNI != snapshot.UnknownSNIDefaultCert || !slices.Equal(now.TrustedCIDRs, trusted) {
+		t.Errorf("UnknownSNI, TrustedCIDRs = %v, %v, want what the options say", now.UnknownSNI, now.TrustedCIDRs)
+	}
+	tr.SetDefaultCertificate(w.certificates[0])
+	if again := tr.Translate(w.now).Spec; again != now {
+		t.Error("SetDefaultCertificate with the same certificate made a new Spec")
+	}
 }

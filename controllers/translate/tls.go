@@ -109,7 +109,6 @@ func (b *hostBuild) certificates(c *claim) []*snapshot.Certificate {
 // owner why its content is not what is served.
 func (b *hostBuild) judgeSecret(at snapshot.Origin, s *Secret) {
 	if s.Reason == "" {
-		b.judgePending(at, s)
 		return
 	}
 	v := Verdict{Level: Refused, Reason: s.Reason, Origin: at, Other: s.Origin}
@@ -126,6 +125,9 @@ func (b *hostBuild) judgeSecret(at snapshot.Origin, s *Secret) {
 			instead = "Its last certificate is still served for a limited time."
 		}
 	}
+	if !s.Pending.IsZero() && s.Reason != CertificateNotYetValid {
+		instead += " One that was there before waits until it is valid, from " + date(s.Pending) + "."
+	}
 	advice := secretAdvice[s.Reason]
 	name := s.Origin.Namespace + "/" + s.Origin.Name
 	b.judge(v, "Secret %s: %s. %s%s", name, s.Problem, instead, advice)
@@ -133,16 +135,6 @@ func (b *hostBuild) judgeSecret(at snapshot.Origin, s *Secret) {
 		v.Origin, v.Other = s.Origin, snapshot.Origin{}
 		b.judge(v, "%s. %s%s", sentence(s.Problem), instead, advice)
 	}
-}
-
-// judgePending tells that a newer content waits while the older one is as it
-// should be.
-func (b *hostBuild) judgePending(at snapshot.Origin, s *Secret) {
-	if s.Pending.IsZero() {
-		return
-	}
-	v := Verdict{Level: Info, Reason: CertificateNotYetValid, Origin: at, Other: s.Origin}
-	b.judge(v, "Secret %s/%s: a newer certificate waits until it is valid, from %s.", s.Origin.Namespace, s.Origin.Name, date(s.Pending))
 }
 
 // secretAdvice says what to do; a message ends with it.
@@ -160,8 +152,8 @@ func (b *hostBuild) judgeCertificate(at snapshot.Origin, s *Secret) {
 	name := s.Origin.Namespace + "/" + s.Origin.Name
 	if !covers(s.Certificate, b.name) {
 		b.judge(Verdict{Level: Warning, Reason: CertificateNameMismatch, Origin: at, Other: s.Origin},
-			"The certificate in Secret %s covers %s and not %s, for which it is served; clients will reject it. Issue one that covers the host.",
-			name, namesText(leaf.DNSNames), b.hostText())
+			"The certificate in Secret %s is served for %s and does not cover it, so clients will reject it; it covers %s. Issue one that covers the host.",
+			name, b.hostText(), namesText(leaf.DNSNames))
 	}
 	if b.now.After(leaf.NotAfter) {
 		v := Verdict{Level: Warning, Reason: CertificateExpired, Origin: at, Other: s.Origin}

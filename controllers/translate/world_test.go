@@ -150,6 +150,26 @@ func (w *world) edit(tr *translate.Translator) {
 	}
 }
 
+// resync sets every object again, as informers do.
+func (w *world) resync(tr *translate.Translator) {
+	o := w.objects()
+	for _, v := range o.Ingresses {
+		tr.SetIngress(v)
+	}
+	for _, v := range o.Classes {
+		tr.SetClass(v)
+	}
+	for _, v := range o.Services {
+		tr.SetService(v)
+	}
+	for _, v := range o.Slices {
+		tr.SetSlice(v)
+	}
+	for name, v := range o.Secrets {
+		tr.SetSecret(name, v)
+	}
+}
+
 func (w *world) host() string {
 	return pick(w, "a.example.com", "b.example.com", "*.example.com", "", "A.example.com", "bad_host")
 }
