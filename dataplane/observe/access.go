@@ -7,7 +7,9 @@ import (
 	"github.com/cardea-dev/cardea/dataplane/outcome"
 )
 
-// logRequest writes the access log record of a request.
+// logRequest writes the access log record of a request. Its time is the end of
+// the request. It names no field that may carry a credential: not Authorization,
+// not Cookie, and of the target and the referrer only the path.
 func (o *Observer) logRequest(r *outcome.Request) {
 	e := newRecord(o.cfg.Format, "access", r.Start.Add(r.Duration))
 	if c := r.Conn; c != nil {

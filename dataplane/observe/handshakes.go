@@ -128,8 +128,8 @@ func (m *metrics) conn(c *outcome.Conn) {
 		s = m.newConnSeries(c.Listener)
 	}
 	s.duration.Observe(c.Duration.Seconds())
-	s.in.Add(float64(c.BytesIn))
-	s.out.Add(float64(c.BytesOut))
+	s.in.Add(float64(max(c.BytesIn, 0)))
+	s.out.Add(float64(max(c.BytesOut, 0)))
 	reason, ok := s.reasons.find(c.Reason)
 	if !ok {
 		reason = m.newConnReason(s, c.Listener, c.Reason)

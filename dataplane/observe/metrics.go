@@ -81,7 +81,7 @@ func newMetrics(cfg Config) *metrics {
 			"Requests by the route that took them (host, Ingress namespace and name, Service), method, status code and reason; reason ok means that a backend or a filter answered. A status that has no name counts as its class, such as 2xx; code 0 means that nothing was sent.",
 			"host", "namespace", "ingress", "service", "method", "code", "reason"),
 		requestDuration: b.histograms("cardea_request_duration_seconds",
-			"Time from the first byte of a request to the end of its response.", requestBuckets, "host"),
+			"Time from the first byte of a request to the end of its response. Upgraded connections (websocket) are not in it.", requestBuckets, "host"),
 		firstByte: b.histograms("cardea_upstream_first_byte_seconds",
 			"Time from the first byte of a request to the head of the backend's response.", requestBuckets, "host"),
 		requestBytes: b.counters("cardea_request_body_bytes_total",

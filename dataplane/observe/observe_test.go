@@ -215,6 +215,17 @@ func TestRequestsAreCountedByRoute(t *testing.T) {
 	w.want(t, "cardea_response_body_bytes_total", map[string]float64{"host=shop.test": 4096, "host=*": 1024, "host=_other": 1024, "host=_unknown": 0})
 }
 
+func TestTunnelsHaveNoDuration(t *testing.T) {
+	w := newWorld(t, Config{})
+	w.publish(t, host("shop.test", "api"))
+	r := request("shop.test")
+	r.Upgraded, r.Status, r.Duration, r.BodyIn = true, 101, time.Hour, -1
+	w.sink.Request(r)
+	w.want(t, "cardea_request_duration_seconds", map[string]float64{"host=shop.test": 0})
+	w.want(t, "cardea_upstream_first_byte_seconds", map[string]float64{"host=shop.test": 1})
+	w.want(t, "cardea_request_body_bytes_total", map[string]float64{"host=shop.test": 0})
+}
+
 func TestHandshakesAreCountedByDeclaredHost(t *testing.T) {
 	w := newWorld(t, Config{})
 	w.publish(t, host("*.shop.test", "api"))

@@ -19,10 +19,12 @@ func (m *metrics) request(r *outcome.Request) {
 	m.hosts.counter(host, r).Inc()
 
 	t := m.hosts.trafficOf(host)
-	t.duration.Observe(r.Duration.Seconds())
-	t.in.Add(float64(r.BodyIn))
-	t.out.Add(float64(r.BodyOut))
-	if r.Attempts == 0 {
+	if !r.Upgraded { // a tunnel lasts as long as its ends want
+		t.duration.Observe(r.Duration.Seconds())
+	}
+	t.in.Add(float64(max(r.BodyIn, 0))) // a counter panics on less
+	t.out.Add(float64(max(r.BodyOut, 0)))
+	if r.Attempts <= 0 {
 		return
 	}
 	t.attempts.Add(float64(r.Attempts))

@@ -102,11 +102,11 @@ func TestCompileBindsWhatIsNew(t *testing.T) {
 // and a new Spec is what it makes of the Spec alone, errors included, and the
 // snapshot before it stays as it was.
 func TestCompileIncrementally(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			w := &world{rand: rand.New(rand.NewPCG(seed, 0)), hosts: map[string]*Host{}, pools: map[string]*Pool{}}
 			var prev *Snapshot
-			for range 100 {
+			for range 60 {
 				for range 1 + w.rand.IntN(1+w.rand.IntN(40)) {
 					w.change()
 				}
