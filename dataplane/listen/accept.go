@@ -19,7 +19,7 @@ func (l *Listener) Serve() error {
 	for {
 		nc, err := l.ln.Accept()
 		if err == nil {
-			trouble.over(l.cfg.Logger)
+			trouble.over()
 			l.accepted(nc)
 			continue
 		}
@@ -54,28 +54,26 @@ func passing(err error) bool {
 	return false
 }
 
-// A backoff paces an accept loop in trouble and logs a spell of it twice: when it
-// begins and when it is over.
+// A backoff paces an accept loop in trouble, and logs it once a minute at most:
+// when file descriptors are short, failure and success take turns.
 type backoff struct {
-	failures int
 	delay    time.Duration
+	failures int // since warned
+	warned   time.Time
 }
 
 func (b *backoff) next(log *slog.Logger, err error) time.Duration {
-	if b.failures == 0 {
-		log.Warn("accept fails", "err", err)
-	}
 	b.failures++
+	if time.Since(b.warned) >= time.Minute {
+		log.Warn("accept fails", "err", err, "failures", b.failures)
+		b.failures, b.warned = 0, time.Now()
+	}
 	b.delay = min(max(2*b.delay, 5*time.Millisecond), time.Second)
 	return b.delay
 }
 
-func (b *backoff) over(log *slog.Logger) {
-	if b.failures > 0 {
-		log.Info("accept works again", "failures", b.failures)
-		*b = backoff{}
-	}
-}
+// over says that a connection was accepted.
+func (b *backoff) over() { b.delay = 0 }
 
 // accepted takes over a new connection: it starts its goroutine or turns it away.
 func (l *Listener) accepted(nc net.Conn) {
