@@ -103,7 +103,7 @@ func TestParse(t *testing.T) {
 			in:   map[string]string{"nginx.ingress.kubernetes.io/auth-url": "https://auth.example.com"},
 			want: annotation.Defaults(),
 			problems: []string{
-				"nginx.ingress.kubernetes.io/auth-url protects: Cardea does not support it",
+				"nginx.ingress.kubernetes.io/auth-url protects: not supported by Cardea",
 			},
 		},
 		{

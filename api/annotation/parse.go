@@ -92,7 +92,7 @@ func unsupported(name string, kind Kind, text string, off ...string) Annotation 
 			if slices.Contains(off, strings.ToLower(value)) {
 				return nil
 			}
-			return errors.New("Cardea does not support it")
+			return errors.New("not supported by Cardea")
 		},
 	}
 }
