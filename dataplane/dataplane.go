@@ -195,6 +195,12 @@ func (d *DataPlane) Snapshot() *snapshot.Snapshot { return d.current.Load() }
 // closed and every request answered with 503.
 func (d *DataPlane) Ready() bool { return d.current.Load() != nil }
 
+// InFlight returns the number of requests that are being served, tunnels included.
+func (d *DataPlane) InFlight() int { return d.proxy.InFlight() }
+
+// Pools returns the figures of the pools in force: endpoints, connections, dials.
+func (d *DataPlane) Pools() []upstream.Stats { return d.upstreams.Stats() }
+
 func (d *DataPlane) externalPorts() (plain, secure int) {
 	plain, secure = d.cfg.ExternalHTTPPort, d.cfg.ExternalHTTPSPort
 	if plain == 0 {

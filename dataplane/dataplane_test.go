@@ -76,6 +76,37 @@ func TestNewNeedsAListener(t *testing.T) {
 	}
 }
 
+func TestCloseWithoutRun(t *testing.T) {
+	d, err := dataplane.New(dataplane.Config{HTTPAddr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Addr("https") != nil {
+		t.Errorf("Addr(https) = %v without such a listener", d.Addr("https"))
+	}
+	addr := d.Addr("http").String()
+	d.Close()
+	d.Close()
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatalf("the address is still taken: %v", err)
+	}
+	ln.Close()
+}
+
+func TestFigures(t *testing.T) {
+	w := newWorld(t, nil)
+	w.publish(single("shop.example", snapshot.Policy{}, backend(t, "web")))
+	get(t, w.client(), "http://shop.example/")
+	pools := w.Pools()
+	if len(pools) != 1 || pools[0].Endpoints != 1 || pools[0].Dials != 1 {
+		t.Errorf("Pools() = %+v, want one with one dial", pools)
+	}
+	if err := w.stop(); err != nil || w.InFlight() != 0 {
+		t.Errorf("Run() = %v, InFlight() = %d, want nil, 0", err, w.InFlight())
+	}
+}
+
 func TestOwnAddressesAreNoEndpoints(t *testing.T) {
 	admin := backend(t, "admin")
 	w := newWorld(t, func(cfg *dataplane.Config) {

@@ -19,6 +19,8 @@ import (
 const (
 	// replayLimit bounds how much of a body is kept for another attempt.
 	replayLimit = 64 << 10
+	// replayKept bounds the memory for that which an exchange leaves to the next.
+	replayKept = 16 << 10
 	// inlineLimit bounds how much of a body is sent before anybody looks for a
 	// response: what a socket takes without its peer.
 	inlineLimit = 64 << 10

@@ -160,7 +160,7 @@ func (x *Exchange) describe() {
 func (x *Exchange) reset() {
 	x.req.Reset()
 	x.res.Reset()
-	if cap(x.replay) > replayLimit {
+	if cap(x.replay) > replayKept {
 		x.replay = nil
 	}
 	clear(x.tried)

@@ -325,4 +325,3 @@ func TestMalformed(t *testing.T) {
 		}
 	}
 }
-

@@ -56,14 +56,16 @@ func (x *Exchange) addForwarded(f *message.Fields) {
 	}
 }
 
-// addClaim adds what a trusted peer says, else own.
+// addClaim adds what a trusted peer says, else own, unless that is empty.
 func (x *Exchange) addClaim(f *message.Fields, id message.ID, own []byte) {
 	if x.trusted {
 		if v := x.in.Fields.Get(id); v != nil {
 			own = v
 		}
 	}
-	f.Append(id, id.Bytes(), own)
+	if len(own) > 0 {
+		f.Append(id, id.Bytes(), own)
+	}
 }
 
 // port is the one that the client connected to, as it sees it.
