@@ -24,42 +24,51 @@ type Exchange struct {
 	route *snapshot.Route
 	out   outcome.Request
 
-	// What early makes of the head.
+	// What early makes of the head. asterisk: the target is "*".
 	id, host, path            []byte
 	asterisk, trusted, secure bool
 
-	// The attempts, see attempt.go. last is the error of the one before.
+	// The attempts. head is the memory of what is added to req, last the error of
+	// the attempt before.
 	tried    []netip.AddrPort
 	endpoint *upstream.Endpoint
 	up       *upstream.Conn
 	req      message.Request
-	head     []byte // memory of what is added to req
+	head     []byte
 	last     *outcome.Error
 
-	// The request body, see body.go. sendErr is the sender's.
-	replay                     []byte
-	overflow, touched, sending bool
-	trailers                   *message.Fields
-	bodyIn, moves              atomic.Int64
-	bodyRead, requestSent      atomic.Bool
-	sendErr                    atomic.Pointer[outcome.Error]
+	// The request body. touched: some of it was read; bodyRead: all of it was.
+	// replay holds what was read, unless it overflowed.
+	touched, overflow bool
+	replay            []byte
+	trailers          *message.Fields
+	bodyRead          atomic.Bool
+	bodyIn            atomic.Int64
 
-	// The client's patience.
+	// The sender, if one runs: what it tells by requestSent and sendErr, when it
+	// ends by sent; what it is told by moves and takeOver.
+	sending        bool
+	requestSent    atomic.Bool
+	sendErr        atomic.Pointer[outcome.Error]
+	moves          atomic.Int64
+	sent, takeOver chan struct{}
+
+	// The client's patience. gone is set by the watcher that stopWatch ends.
 	gone      atomic.Bool
 	stopWatch func()
 
-	// The response. answered: some of one was sent, an interim one perhaps.
+	// The response. answered: some of one was sent, an interim one perhaps. res
+	// and text are an answer of our own.
 	answered, headSent, continued bool
-	panicked                      atomic.Bool
-	res                           message.Response // our own answers
-	text                          []byte           // and their body
+	res                           message.Response
+	text                          []byte
 
-	// Made once per Exchange, so that handing them out allocates nothing.
+	panicked atomic.Bool
+
+	// Made once per Exchange, so that using them allocates nothing.
 	onWaiting, onGone, runSender func()
-	sent, takeOver               chan struct{}
-
-	hostMemory, pathMemory []byte
-	idMemory               [32]byte
+	hostMemory, pathMemory       []byte
+	idMemory                     [32]byte
 }
 
 func newExchange() *Exchange {
@@ -80,10 +89,11 @@ func (x *Exchange) Request() *message.Request { return x.in }
 // Conn is the client's connection.
 func (x *Exchange) Conn() *outcome.Conn { return x.conn }
 
-// Host and Path are normalised: what was matched, and what is forwarded.
+// Host is the normalised host: lower case, without port.
 func (x *Exchange) Host() []byte { return x.host }
 
-// Path is the normalised path, without the query.
+// Path is the normalised path, without the query: what was matched, and what is
+// forwarded.
 func (x *Exchange) Path() []byte { return x.path }
 
 // Route is the route that matched.

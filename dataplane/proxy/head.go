@@ -13,19 +13,20 @@ import (
 	"github.com/cardea-dev/cardea/dataplane/outcome"
 )
 
-// treatment is what becomes of a request field.
+// treatment is what becomes of a request field; zero: it is passed on.
 type treatment uint8
 
 const (
-	keep treatment = iota
 	// drop: it belongs to this hop alone (RFC 9110 §7.6.1), or is written anew.
-	drop
+	drop treatment = iota + 1
 	// claim: it says on whose behalf somebody speaks, so it is kept only from a
 	// trusted peer.
 	claim
-	// special cases
+	// other: a name that is not interned is looked at.
 	other
+	// expect: kept if it means something.
 	expect
+	// forwards: reduced by one for the methods that it is about.
 	forwards
 )
 

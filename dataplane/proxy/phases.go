@@ -43,7 +43,7 @@ type Hooks struct {
 // returns are shared by all routes of that policy and called from many goroutines.
 type Filter func(snapshot.Policy) Hooks
 
-// A Plan is what Bind makes of a route: everything about it that can be decided
+// A plan is what Bind makes of a route: everything about it that can be decided
 // before there is a request.
 type plan struct {
 	*phases
