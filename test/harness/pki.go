@@ -1,0 +1,122 @@
+package harness
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// An Authority signs certificates for tests; no key of it is ever stored.
+type Authority struct {
+	t    testing.TB
+	cert *x509.Certificate
+	key  crypto.Signer
+}
+
+// NewAuthority makes an authority.
+func NewAuthority(t testing.TB) *Authority {
+	t.Helper()
+	a := &Authority{t: t, key: ecdsaKey(t)}
+	template := &x509.Certificate{
+		SerialNumber: nextSerial(), Subject: pkix.Name{CommonName: "Test authority"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	a.cert = a.sign(template, template, a.key.Public())
+	return a
+}
+
+// Pool returns a pool with the authority alone.
+func (a *Authority) Pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}
+
+// A Leaf says what certificate to make.
+type Leaf struct {
+	Names []string
+	RSA   bool
+	// NotAfter is an hour from now if zero, NotBefore two hours before it.
+	NotAfter time.Time
+}
+
+// Issue returns a certificate and its key in PEM.
+func (a *Authority) Issue(l Leaf) (certPEM, keyPEM string) {
+	a.t.Helper()
+	key := crypto.Signer(nil)
+	if l.RSA {
+		k, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		key = k
+	} else {
+		key = ecdsaKey(a.t)
+	}
+	if l.NotAfter.IsZero() {
+		l.NotAfter = time.Now().Add(time.Hour)
+	}
+	leaf := a.sign(&x509.Certificate{
+		SerialNumber: nextSerial(), Subject: pkix.Name{CommonName: l.Names[0]}, DNSNames: l.Names,
+		NotBefore: l.NotAfter.Add(-2 * time.Hour), NotAfter: l.NotAfter,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}, a.cert, key.Public())
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+// Secret returns a TLS Secret as a document of YAML.
+func (a *Authority) Secret(namespace, name string, l Leaf) string {
+	return fmt.Sprintf("---\napiVersion: v1\nkind: Secret\nmetadata: {name: %s, namespace: %s}\ntype: kubernetes.io/tls\nstringData: %s\n",
+		name, namespace, a.Data(l))
+}
+
+// Data returns the data of a TLS Secret as a JSON object, which is YAML, too.
+func (a *Authority) Data(l Leaf) string {
+	certPEM, keyPEM := a.Issue(l)
+	b, err := json.Marshal(map[string]string{"tls.crt": certPEM, "tls.key": keyPEM})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return string(b)
+}
+
+func (a *Authority) sign(template, parent *x509.Certificate, public crypto.PublicKey) *x509.Certificate {
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return c
+}
+
+func ecdsaKey(t testing.TB) crypto.Signer {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+var serial atomic.Int64
+
+func nextSerial() *big.Int { return big.NewInt(serial.Add(1)) }
