@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -152,6 +153,22 @@ func TestHandshakeLogModes(t *testing.T) {
 				t.Errorf("handshakes logged (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestOneWriterForBothLogs: the race detector would tell of two Writes at once.
+func TestOneWriterForBothLogs(t *testing.T) {
+	var b bytes.Buffer
+	o := New(Config{AccessLog: &b, HandshakeLog: &b, Format: Text, FlushInterval: 1})
+	sink := o.Sink()
+	for range 200 {
+		sink.Request(request("shop.test"))
+		sink.Handshake(handshake("shop.test", "shop.test"))
+	}
+	o.Close()
+	access, handshakes := strings.Count(b.String(), "log=access"), strings.Count(b.String(), "log=handshake")
+	if lines := strings.Count(b.String(), "\n"); access != 200 || handshakes != 200 || lines != 400 {
+		t.Errorf("%d access and %d handshake records in %d lines, want 200, 200 and 400", access, handshakes, lines)
 	}
 }
 

@@ -19,6 +19,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"reflect"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,8 +41,7 @@ type Config struct {
 	Version, Revision string
 
 	// AccessLog takes a record for each request. Nil: none. It may be the same as
-	// HandshakeLog if its Write may be called concurrently, as that of an *os.File;
-	// every Write is of whole lines.
+	// HandshakeLog. Every Write is of whole lines, and one Write is made at a time.
 	AccessLog io.Writer
 	// HandshakeLog takes a record for each TLS handshake that Handshakes selects.
 	// Nil: none.
@@ -122,6 +123,10 @@ func New(cfg Config) *Observer {
 	cfg.FlushInterval = cmp.Or(cfg.FlushInterval, 50*time.Millisecond)
 	cfg.CloseTimeout = cmp.Or(cfg.CloseTimeout, 5*time.Second)
 	o := &Observer{cfg: cfg, metrics: newMetrics(cfg)}
+	if same(cfg.AccessLog, cfg.HandshakeLog) {
+		w := &serialized{w: cfg.AccessLog}
+		cfg.AccessLog, cfg.HandshakeLog = w, w
+	}
 	if cfg.AccessLog != nil {
 		o.access = newLines(cfg, cfg.AccessLog, o.metrics.dropped.WithLabelValues("access"))
 	}
@@ -129,6 +134,23 @@ func New(cfg Config) *Observer {
 		o.handshake = newLines(cfg, cfg.HandshakeLog, o.metrics.dropped.WithLabelValues("handshake"))
 	}
 	return o
+}
+
+// same reports whether a and b are one writer.
+func same(a, b io.Writer) bool {
+	return a != nil && b != nil && reflect.TypeOf(a).Comparable() && a == b
+}
+
+// serialized lets two logs share a writer.
+type serialized struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *serialized) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(p)
 }
 
 // Sink returns the functions that take the outcomes.
