@@ -22,7 +22,7 @@ import (
 // refuses. The exceptions are these.
 //
 //   - One empty line before the request line is skipped, as RFC 9112 §2.2 asks;
-//     http.ReadRequest refuses it (its server skips none either).
+//     http.ReadRequest refuses it.
 //   - White space around ';' and '=' of a chunk extension is accepted, as RFC
 //     9112 §7.1.1 demands ("BWS", which a recipient MUST parse); net/http takes
 //     the space before ';' for a bad digit.
