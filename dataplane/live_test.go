@@ -178,3 +178,80 @@ func TestDrainCutsWhatDoesNotEnd(t *testing.T) {
 		t.Errorf("outcomes %v, want one of client_closed", w.requests)
 	}
 }
+
+// TestRequestOutlivesItsRoute removes route and pool while a request is under way.
+func TestRequestOutlivesItsRoute(t *testing.T) {
+	entered, finish := make(chan struct{}), make(chan struct{})
+	w := newWorld(t, nil)
+	w.publish(single("shop.example", snapshot.Policy{}, serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "begin ")
+		w.(http.Flusher).Flush()
+		close(entered)
+		<-finish
+		fmt.Fprint(w, "end")
+	}))))
+	var answer sync.WaitGroup
+	answer.Go(func() {
+		if status, body := get(t, w.client(), "http://shop.example/"); status != 200 || body != "begin end" {
+			t.Errorf("the request that was under way: %d %q, want its whole answer", status, body)
+		}
+	})
+	<-entered
+	w.publish(snapshot.Update{Spec: &snapshot.Spec{}})
+	if status, _ := get(t, w.client(), "http://shop.example/"); status != 404 {
+		t.Errorf("status %d without the route, want 404", status)
+	}
+	close(finish)
+	answer.Wait()
+	if pools := w.Pools(); len(pools) != 0 {
+		t.Errorf("Pools() = %+v, want none", pools)
+	}
+}
+
+// TestStateOutlivesAPublish: connections belong to the pool, not to the Spec.
+func TestStateOutlivesAPublish(t *testing.T) {
+	w := newWorld(t, nil)
+	u := single("shop.example", snapshot.Policy{}, backend(t, "web"))
+	w.publish(u)
+	c := w.client()
+	for i := range 5 {
+		get(t, c, "http://shop.example/")
+		h := *u.Spec.Hosts[0]
+		h.Routes = []*snapshot.Route{{
+			Path: "/", Kind: snapshot.Prefix, Pool: h.Routes[0].Pool,
+			Policy: snapshot.Policy{Tries: 1 + i},
+		}}
+		w.publish(snapshot.Update{Spec: &snapshot.Spec{Hosts: []*snapshot.Host{&h}, Pools: u.Spec.Pools}})
+	}
+	get(t, c, "http://shop.example/")
+	if got := w.Pools()[0].Dials; got != 1 {
+		t.Errorf("%d dials over six generations, want 1", got)
+	}
+}
+
+// TestPublishFromEverywhere: publishes take effect one after the other.
+func TestPublishFromEverywhere(t *testing.T) {
+	const publishers, each = 8, 20
+	w := newWorld(t, nil)
+	web := backend(t, "web")
+	w.publish(single("shop.example", snapshot.Policy{}, web))
+	var wg sync.WaitGroup
+	for range publishers {
+		c := w.client()
+		wg.Go(func() {
+			for range each {
+				if err := w.Publish(single("shop.example", snapshot.Policy{}, web)); err != nil {
+					t.Errorf("Publish() = %v, want nil", err)
+				}
+				if status, body := get(t, c, "http://shop.example/"); status != 200 {
+					t.Errorf("status %d %q, want 200", status, body)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	o, n := w.lastPublish()
+	if want := publishers*each + 1; n != want || o.Generation != uint64(want) || o.EndpointsInForce != 1 {
+		t.Errorf("%d outcomes, the last of generation %d with %d endpoints, want %d, %d, 1", n, o.Generation, o.EndpointsInForce, want, want)
+	}
+}
