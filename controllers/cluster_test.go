@@ -16,6 +16,7 @@ import (
 	"math/big"
 	"net/http"
 	"os"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"testing"
@@ -66,7 +67,7 @@ func runMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	environment = &envtest.Environment{}
+	environment = &envtest.Environment{ControlPlaneStopTimeout: 5 * time.Second}
 	environment.ControlPlane.GetAPIServer().CertDir = dir
 	cluster, err = environment.Start()
 	if err != nil {
@@ -223,6 +224,7 @@ func (p place) start(t *testing.T, change func(*Config)) *replica {
 				t.Errorf("Run = %v, want nil", err)
 			}
 		case <-time.After(30 * time.Second):
+			pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
 			t.Error("Run does not return after its context ended")
 		}
 	})

@@ -8,8 +8,9 @@
 //
 // The pieces, in the order in which a change passes them:
 //
-//   - session.go: the informers of one controller-runtime manager. When a manager
-//     ends, for whatever reason, the next one begins; the data plane serves on.
+//   - session.go, reach.go: the informers of one controller-runtime manager. When
+//     a manager ends, for whatever reason, and after an outage of the API server,
+//     the next one begins; the data plane serves on.
 //   - changes.go: what the informers saw and nobody has looked at yet, the last
 //     state of each object only.
 //   - loop.go: one goroutine that owns the translator and the store of Secrets.
@@ -117,6 +118,7 @@ type VerdictKey struct {
 type Controller struct {
 	cfg     Config
 	changes *changes
+	reach   *reach
 	status  *statusWriter // nil: status is not written
 
 	mu       sync.Mutex
@@ -154,7 +156,9 @@ func New(cfg Config) (*Controller, error) {
 		changes:  newChanges(),
 		notReady: "the cluster has not been read yet",
 		trouble:  make(map[string]string),
+		reach:    newReach(cfg.Logger),
 	}
+	c.reach.watch(c.cfg.REST)
 	if cfg.Status.enabled() {
 		status, err := newStatusWriter(cfg)
 		if err != nil {
@@ -172,6 +176,10 @@ func (c *Controller) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("controllers: %w", err)
 	}
+	probe, err := newProbe(c.cfg.REST)
+	if err != nil {
+		return fmt.Errorf("controllers: %w", err)
+	}
 	var running sync.WaitGroup
 	defer running.Wait()
 	ctx, stop := context.WithCancel(ctx)
@@ -183,6 +191,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	if c.status != nil {
 		running.Go(func() { c.status.Run(ctx) })
 	}
+	running.Go(func() { c.reach.run(ctx, probe) })
 	running.Go(func() { newLoop(c, reader).run(ctx) })
 	c.runSessions(ctx)
 	return nil
@@ -198,6 +207,9 @@ func (c *Controller) NotReady() string {
 		return ""
 	}
 	why := c.notReady
+	if err := c.reach.trouble(); err != "" {
+		return why + "; the API server does not answer: " + err
+	}
 	for _, kind := range watchedKinds {
 		if err, ok := c.trouble[string(kind)]; ok {
 			why += fmt.Sprintf("; %s: %s", kind, err)

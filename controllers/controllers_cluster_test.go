@@ -361,10 +361,9 @@ func TestAPIServerGoesAwayAndComesBack(t *testing.T) {
 	r := p.start(t, func(c *Config) { c.Events = p.events(t, "one") })
 	r.ready(t)
 
-	// It does not end while it is being watched, so it is killed after a second,
-	// which envtest reports as an error.
+	// It does not end while it is being watched, so it is killed after some
+	// seconds, which envtest reports as an error.
 	server := environment.ControlPlane.GetAPIServer()
-	server.StopTimeout = time.Second
 	t.Logf("API server stopped: %v", server.Stop())
 	gone := time.Now()
 	before := r.publishes()

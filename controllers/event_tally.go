@@ -80,11 +80,11 @@ func (t *tally) drain() (all map[tallyKey]*tallied, lost int) {
 	for i := range t.shards {
 		shard := &t.shards[i]
 		shard.mu.Lock()
-		entries := shard.entries
 		lost += shard.lost
 		shard.lost = 0
-		if len(entries) > 0 {
-			shard.entries = make(map[tallyKey]*tallied)
+		var entries map[tallyKey]*tallied
+		if len(shard.entries) > 0 {
+			entries, shard.entries = shard.entries, make(map[tallyKey]*tallied)
 		}
 		shard.mu.Unlock()
 		for key, entry := range entries {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,8 +24,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
-
-	"net/http"
 )
 
 // A session is the life of one manager: its informers list the cluster, then
@@ -49,6 +49,10 @@ func (c *Controller) runSessions(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if errors.Is(err, errOutageOver) {
+			c.cfg.Logger.Info("the watches of the cluster begin anew after an outage of the API server")
+			continue
+		}
 		if time.Since(began) > sessionLong {
 			pause = sessionPauseMin
 		}
@@ -61,11 +65,28 @@ func (c *Controller) runSessions(ctx context.Context) {
 	}
 }
 
+// errOutageOver ends a session whose informers may still wait for long before
+// they try again.
+var errOutageOver = errors.New("controllers: an outage of the API server is over")
+
 // runSession runs a manager. It returns when ctx ends or the manager does, and
-// then always an error in the latter case.
+// always an error in the latter case.
 func (c *Controller) runSession(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	select {
+	case <-c.reach.back: // that outage was before this session
+	default:
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cancel(nil)
+	watching.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-c.reach.back:
+			cancel(errOutageOver)
+		}
+	})
 	mgr, err := manager.New(c.cfg.REST, c.managerOptions())
 	if err != nil {
 		return fmt.Errorf("controllers: new manager: %w", err)
@@ -95,6 +116,9 @@ func (c *Controller) runSession(ctx context.Context) error {
 	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("controllers: manager: %w", err)
 	}
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
 	return errors.New("controllers: the manager ended")
 }
 
@@ -121,6 +145,10 @@ func (c *Controller) managerOptions() manager.Options {
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress:  "0",
 		GracefulShutdownTimeout: &grace,
+		NewCache: func(config *rest.Config, options cache.Options) (cache.Cache, error) {
+			c, err := cache.New(config, options)
+			return unawaited{c}, err
+		},
 		Cache: cache.Options{
 			DefaultNamespaces:        namespaces(c.cfg.WatchNamespace),
 			DefaultTransform:         slim,
@@ -132,6 +160,14 @@ func (c *Controller) managerOptions() manager.Options {
 		},
 	}
 }
+
+// unawaited is a cache that the manager does not wait for: runSession does so
+// itself. A manager (controller-runtime v0.24) whose context ends while it waits
+// for its caches never returns, and that is the state in which a controller is
+// stopped that could not reach the API server.
+type unawaited struct{ cache.Cache }
+
+func (unawaited) WaitForCacheSync(context.Context) bool { return true }
 
 // notHelm keeps the release history of Helm out, often the most and always the
 // largest Secrets of a cluster. Nothing that an Ingress names is of that type.
