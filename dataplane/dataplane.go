@@ -49,6 +49,9 @@ type Config struct {
 	// Sink receives the outcome of every connection, handshake, request, publish
 	// and change of health.
 	Sink outcome.Sink
+	// Early runs for every well-formed request before it has a route, see
+	// [proxy.Config].
+	Early []proxy.RequestPhase
 	// Filters take part in exchanges after the built-in ones, in this order.
 	Filters []proxy.Filter
 	// Logger receives what is no outcome: trouble with a socket, panics, the
@@ -132,6 +135,7 @@ func New(cfg Config) (*DataPlane, error) {
 	d.proxy = proxy.New(proxy.Config{
 		Current:           d.current.Load,
 		Upstreams:         d.upstreams,
+		Early:             cfg.Early,
 		Filters:           slices.Concat([]proxy.Filter{filter.RedirectHTTPS(httpsPort)}, cfg.Filters),
 		Sink:              cfg.Sink,
 		ExternalHTTPPort:  httpPort,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cardea-dev/cardea/dataplane"
 	"github.com/cardea-dev/cardea/dataplane/outcome"
+	"github.com/cardea-dev/cardea/dataplane/proxy"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
@@ -193,6 +194,24 @@ func TestFiltersAreAsked(t *testing.T) {
 	}
 	if status, _ := get(t, c, "http://shop.example/tea"); status != 200 {
 		t.Errorf("status %d, want 200", status)
+	}
+}
+
+func TestEarlyNeedsNoRoute(t *testing.T) {
+	w := newWorld(t, func(cfg *dataplane.Config) {
+		cfg.Early = append(cfg.Early, func(x *proxy.Exchange) (bool, *outcome.Error) {
+			if string(x.Path()) != "/ping" || x.Route() != nil || x.Policy() != (snapshot.Policy{}) {
+				return false, nil
+			}
+			return true, x.Answer(200, "pong")
+		})
+	})
+	w.publish(snapshot.Update{Spec: &snapshot.Spec{}})
+	if status, body := get(t, w.client(), "http://any.example/%70ing"); status != 200 || body != "pong" {
+		t.Errorf("%d %q, want the early phase's answer", status, body)
+	}
+	if status, _ := get(t, w.client(), "http://any.example/pong"); status != 404 {
+		t.Errorf("status %d, want 404", status)
 	}
 }
 

@@ -96,11 +96,16 @@ func (x *Exchange) Host() []byte { return x.host }
 // forwarded.
 func (x *Exchange) Path() []byte { return x.path }
 
-// Route is the route that matched.
+// Route is the route that matched; nil before there is one.
 func (x *Exchange) Route() *snapshot.Route { return x.route }
 
-// Policy is the route's, with its defaults filled in.
-func (x *Exchange) Policy() snapshot.Policy { return x.plan.policy }
+// Policy is the route's, with its defaults filled in; zero before there is one.
+func (x *Exchange) Policy() snapshot.Policy {
+	if x.plan == nil {
+		return snapshot.Policy{}
+	}
+	return x.plan.policy
+}
 
 // ID is the request ID.
 func (x *Exchange) ID() []byte { return x.id }

@@ -11,7 +11,7 @@ import (
 	"github.com/cardea-dev/cardea/dataplane/upstream"
 )
 
-// A RequestPhase sees a request that has a route. It may answer it, with
+// A RequestPhase sees a request before it goes to an endpoint. It may answer it, with
 // [Exchange.Answer]; then nothing after it runs.
 type RequestPhase func(x *Exchange) (answered bool, err *outcome.Error)
 

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cardea-dev/cardea/dataplane/message"
 	"github.com/cardea-dev/cardea/dataplane/outcome"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 	"github.com/cardea-dev/cardea/dataplane/upstream"
@@ -29,6 +30,9 @@ type Config struct {
 	Current func() *snapshot.Snapshot
 	// Upstreams holds the pools that the routes name.
 	Upstreams *upstream.Set
+	// Early runs for every request that is well formed, before it has a route: it
+	// may answer what no route has to know of.
+	Early []RequestPhase
 	// Filters take part in the exchanges of the routes whose policy asks for
 	// them, in this order.
 	Filters []Filter
@@ -46,6 +50,7 @@ type Config struct {
 type Proxy struct {
 	current   func() *snapshot.Snapshot
 	upstreams *upstream.Set
+	before    []RequestPhase
 	filters   []Filter
 	sink      func(*outcome.Request)
 	ports     [2]int // plain, TLS
@@ -64,6 +69,7 @@ func New(cfg Config) *Proxy {
 	p := &Proxy{
 		current:   cfg.Current,
 		upstreams: cfg.Upstreams,
+		before:    cfg.Early,
 		filters:   cfg.Filters,
 		sink:      cfg.Sink.Request,
 		ports:     [2]int{cfg.ExternalHTTPPort, cfg.ExternalHTTPSPort},
@@ -105,13 +111,14 @@ func (p *Proxy) run(x *Exchange) (err *outcome.Error) {
 	if err := x.early(); err != nil {
 		return err
 	}
+	if answered, err := x.ask(p.before); answered || err != nil {
+		return err
+	}
 	if err := x.match(); err != nil {
 		return err
 	}
-	for _, phase := range x.plan.request {
-		if answered, err := phase(x); answered || err != nil {
-			return err
-		}
+	if answered, err := x.ask(x.plan.request); answered || err != nil {
+		return err
 	}
 	if answered, err := x.lastForward(); answered || err != nil {
 		return err
@@ -119,10 +126,8 @@ func (p *Proxy) run(x *Exchange) (err *outcome.Error) {
 	if x.plan.answer != nil {
 		return x.plan.answer
 	}
-	for _, phase := range x.plan.cache {
-		if answered, err := phase(x); answered || err != nil {
-			return err
-		}
+	if answered, err := x.ask(x.plan.cache); answered || err != nil {
+		return err
 	}
 	for {
 		err := x.attempt()
@@ -156,20 +161,36 @@ func (x *Exchange) attempt() *outcome.Error {
 	if err != nil {
 		return err
 	}
-	for _, phase := range x.plan.upstreamResponse {
-		if err := phase(x, res); err != nil {
-			return err
-		}
+	if err := x.edit(x.plan.upstreamResponse, res); err != nil {
+		return err
 	}
-	for _, phase := range x.plan.response {
-		if err := phase(x, res); err != nil {
-			return err
-		}
+	if err := x.edit(x.plan.response, res); err != nil {
+		return err
 	}
 	if res.Status == 101 {
 		return x.tunnel(res)
 	}
 	return x.respond(res)
+}
+
+// ask runs phases until one answers.
+func (x *Exchange) ask(phases []RequestPhase) (answered bool, err *outcome.Error) {
+	for _, phase := range phases {
+		if answered, err := phase(x); answered || err != nil {
+			return answered, err
+		}
+	}
+	return false, nil
+}
+
+// edit runs phases on a response head.
+func (x *Exchange) edit(phases []ResponsePhase, res *message.Response) *outcome.Error {
+	for _, phase := range phases {
+		if err := phase(x, res); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // open readies an Exchange for d.

@@ -99,14 +99,14 @@ func TestTunnelWithoutAnswer(t *testing.T) {
 func idOf(w *world) string { return string((<-w.outcomes).ID) + "\n" }
 
 func TestTunnelIdle(t *testing.T) {
-	const limit = 200 * time.Millisecond
+	const limit = 600 * time.Millisecond
 	w := newWorld(t, settings{policy: snapshot.Policy{ReadTimeout: limit}}, backend(t, tunnelEcho))
 	c := w.dial()
 	c.send(upgradeRequest)
 	c.until("hello")
 	// Movement in either direction keeps it.
 	for range 4 {
-		<-time.After(limit / 2)
+		<-time.After(limit / 4)
 		c.send("ping")
 		c.until("ping")
 	}
