@@ -102,7 +102,7 @@ func pieces(t *testing.T, raw []byte, done bool, refusal *outcome.Error) {
 		if !d && r == nil {
 			continue
 		}
-		if d != done || (r == nil) != (refusal == nil) || r != nil && *r != *refusal {
+		if d != done || (r == nil) != (refusal == nil) || r != nil && r.Reason != refusal.Reason {
 			t.Fatalf("in pieces: %v, %v, at once: %v, %v\n%q", d, r, done, refusal, raw)
 		}
 		return

@@ -123,6 +123,7 @@ var hostiles = []struct {
 	{rule: "Content-Length negative", raw: ok200 + "Content-Length: -3\r\n\r\nabc"},
 	{rule: "Content-Length with a plus", raw: ok200 + "Content-Length: +3\r\n\r\nabc"},
 	{rule: "Content-Length hexadecimal", raw: ok200 + "Content-Length: 0x3\r\n\r\nabc"},
+	{rule: "Content-Length with a leading zero", raw: ok200 + "Content-Length: 03\r\n\r\nabc"},
 	{rule: "Content-Length above int64", raw: ok200 + "Content-Length: 9223372036854775808\r\n\r\n"},
 	{rule: "Content-Length above uint64", raw: ok200 + "Content-Length: 18446744073709551619\r\n\r\nabc"},
 	{rule: "coding in HTTP/1.0", raw: "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},

@@ -81,6 +81,7 @@ var refusals = []struct {
 	{rule: "target with a cut escape", raw: "GET /%4 HTTP/1.1\r\nHost: a\r\n\r\n"},
 	{rule: "target with an invalid escape", raw: "GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n"},
 	{rule: "target with a lone percent sign", raw: "GET /% HTTP/1.1\r\nHost: a\r\n\r\n"},
+	{rule: "target with a backslash in its path", raw: "GET /a\\b HTTP/1.1\r\nHost: a\r\n\r\n"},
 	{rule: "target * with GET", raw: "GET * HTTP/1.1\r\nHost: a\r\n\r\n"},
 	{rule: "target ** with OPTIONS", raw: "OPTIONS ** HTTP/1.1\r\nHost: a\r\n\r\n"},
 	{rule: "target *? with OPTIONS", raw: "OPTIONS *?a HTTP/1.1\r\nHost: a\r\n\r\n"},
@@ -200,6 +201,10 @@ var refusals = []struct {
 	{rule: "Content-Length twice in HTTP/1.0", raw: "POST / HTTP/1.0\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabc"},
 	{rule: "Content-Length above int64", raw: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9223372036854775808\r\n\r\n"},
 	{rule: "Content-Length above uint64", raw: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551619\r\n\r\nabc"},
+	{rule: "Content-Length with a leading zero", raw: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 03\r\n\r\nabc"},
+	{rule: "Content-Length of two zeros", raw: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 00\r\n\r\n"},
+	{rule: "TRACE with a body", raw: "TRACE / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"},
+	{rule: "TRACE with chunks", raw: "TRACE / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
 	{rule: "Content-Length in other digits", raw: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: \xd9\xa3\r\n\r\nabc"},
 	{rule: "Content-Length invalid with GET", raw: "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n"},
 

@@ -126,6 +126,9 @@ func (h *requestHead) finish() *outcome.Error {
 	if err := h.framing(); err != nil {
 		return err
 	}
+	if h.req.Method == "TRACE" && h.req.Length != 0 {
+		return refuse("TRACE with a body") // RFC 9110 §9.3.8
+	}
 	h.upgrade()
 	return h.expect()
 }

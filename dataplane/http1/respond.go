@@ -135,6 +135,11 @@ func (x *Exchange) putConnection(res *message.Response) {
 	case x.req.Version == message.HTTP10:
 		w.putString("Connection: keep-alive\r\n")
 	}
+	if res.Status == 426 && res.Fields.Has(message.Upgrade) {
+		// "A sender of Upgrade MUST also send an "Upgrade" connection option"
+		// (RFC 9110 §7.8).
+		w.putString("Connection: Upgrade\r\n")
+	}
 }
 
 // Write queues body bytes. They are dropped where the answer has no body.

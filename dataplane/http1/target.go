@@ -31,6 +31,10 @@ func (h *requestHead) target(t []byte) *outcome.Error {
 	if !validEscapes(r.Path) {
 		return refuse("target with % that two hexadecimal digits do not follow")
 	}
+	// No URI holds one (RFC 3986 §2), and some servers take it for a slash.
+	if bytes.IndexByte(r.Path, '\\') >= 0 {
+		return refuse("target with a backslash in its path")
+	}
 	return nil
 }
 

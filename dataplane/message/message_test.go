@@ -90,12 +90,12 @@ func TestValidText(t *testing.T) {
 }
 
 func TestParseLength(t *testing.T) {
-	for s, want := range map[string]int64{"0": 0, "007": 7, "9223372036854775807": 1<<63 - 1} {
+	for s, want := range map[string]int64{"0": 0, "70": 70, "9223372036854775807": 1<<63 - 1} {
 		if got, ok := ParseLength([]byte(s)); !ok || got != want {
 			t.Errorf("ParseLength(%q) = %d, %v, want %d", s, got, ok, want)
 		}
 	}
-	for _, s := range []string{"", "-1", "+1", " 1", "1 ", "0x1", "1,1", "9223372036854775808", "9999999999999999999", "99999999999999999999"} {
+	for _, s := range []string{"", "-1", "+1", " 1", "1 ", "0x1", "1,1", "00", "010", "9223372036854775808", "9999999999999999999", "99999999999999999999"} {
 		if got, ok := ParseLength([]byte(s)); ok {
 			t.Errorf("ParseLength(%q) = %d, want none", s, got)
 		}

@@ -103,9 +103,10 @@ func NextElement(list []byte) (element, rest []byte) {
 }
 
 // ParseLength parses the value of Content-Length: nothing but digits, at most 19
-// of them, and not above the largest int64.
+// of them, and not above the largest int64. Leading zeros are refused: there are
+// parsers that take them for octal.
 func ParseLength(b []byte) (n int64, ok bool) {
-	if len(b) == 0 || len(b) > 19 {
+	if len(b) == 0 || len(b) > 19 || b[0] == '0' && len(b) > 1 {
 		return 0, false
 	}
 	for _, c := range b {
