@@ -49,8 +49,7 @@ func TestPublishRouteWithItsPool(t *testing.T) {
 		published.Add(1)
 	}
 	load.Wait()
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.ended()
 	if n := w.statuses[503]; n != 0 {
 		t.Errorf("%d answers of 503, want none", n)
 	}
@@ -94,8 +93,7 @@ func TestEndpointReplacedLive(t *testing.T) {
 	}
 	close(stop)
 	load.Wait()
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.ended()
 	if got, want := w.requests[outcome.OK], int(served.Load())+rounds; got != want || len(w.requests) != 1 {
 		t.Errorf("outcomes %v, want %d ok and no other", w.requests, want)
 	}
@@ -131,11 +129,7 @@ func TestDrain(t *testing.T) {
 	})
 	<-entered
 	var stopped sync.WaitGroup
-	stopped.Go(func() {
-		if err := w.stop(); err != nil {
-			t.Errorf("Run() = %v, want nil", err)
-		}
-	})
+	stopped.Go(w.ended)
 	// The idle connection is closed while the other one is still served.
 	_ = idle.SetReadDeadline(time.Now().Add(patience))
 	if rest, err := io.ReadAll(idle); err != nil || len(rest) > 0 {
@@ -170,9 +164,7 @@ func TestDrainCutsWhatDoesNotEnd(t *testing.T) {
 		}
 	})
 	<-entered
-	if err := w.stop(); err != nil {
-		t.Errorf("Run() = %v, want nil", err)
-	}
+	w.ended()
 	answer.Wait()
 	if n := w.requests[outcome.ClientClosed]; n != 1 || len(w.requests) != 1 {
 		t.Errorf("outcomes %v, want one of client_closed", w.requests)

@@ -48,9 +48,7 @@ func TestTLSClientLeaves(t *testing.T) {
 	<-entered
 	c.Close()
 	<-left // the attempt is cancelled, not run to its end
-	if err := w.stop(); err != nil {
-		t.Errorf("Run() = %v, want nil", err)
-	}
+	w.ended()
 	if n := w.statuses[499]; n != 1 || w.requests[outcome.ClientClosed] != 1 {
 		t.Errorf("outcomes %v %v, want one 499 client_closed", w.requests, w.statuses)
 	}

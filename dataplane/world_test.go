@@ -76,11 +76,7 @@ func newWorld(t *testing.T, change func(*dataplane.Config)) *world {
 		cancel()
 		return <-ran
 	})
-	t.Cleanup(func() {
-		if err := w.stop(); err != nil {
-			t.Errorf("Run() = %v, want nil", err)
-		}
-	})
+	t.Cleanup(w.ended)
 	return w
 }
 
@@ -97,6 +93,15 @@ func (w *world) lastPublish() (outcome.Publish, int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.publishes[len(w.publishes)-1], len(w.publishes)
+}
+
+// ended ends Run, after which every outcome was told: a client has its answer a
+// moment before.
+func (w *world) ended() {
+	w.t.Helper()
+	if err := w.stop(); err != nil {
+		w.t.Errorf("Run() = %v, want nil", err)
+	}
 }
 
 // client returns a client of its own connections, which knows every name.
