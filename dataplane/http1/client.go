@@ -78,7 +78,7 @@ func (c *ClientConn) Head(req *message.Request) error {
 		return misuse("a second request head in one attempt")
 	}
 	if checkFields(&req.Fields) != nil || !validRequestLine(req) {
-		return &outcome.Error{Side: outcome.Internal, Reason: outcome.InternalError, Retry: outcome.RetryYes, Err: errInvalidField}
+		return &outcome.Error{Side: outcome.Internal, Reason: outcome.InternalError, Err: errInvalidField}
 	}
 	c.begin(req)
 	w := &c.wr

@@ -296,7 +296,7 @@ func TestRetryVerdicts(t *testing.T) {
 		if _, err := io.ReadFull(far, make([]byte, 10)); err != nil {
 			t.Fatal(err)
 		}
-		cut(far)
+		cut(far, true)
 		_, err := c.Response(nil)
 		if e := err.(*outcome.Error); e.Reason != outcome.UpstreamReset || e.Retry != outcome.RetryIfReused {
 			t.Errorf("Response = %v (retry %v), want upstream_reset, if reused", e, e.Retry)

@@ -191,11 +191,7 @@ func (x *Exchange) Abort() {
 	x.stage, x.last = stageCut, true
 	x.c.wr.n = 0
 	// The client can tell from Content-Length and chunks; else from a reset.
-	if x.out == framedClose || x.out == framedNone {
-		cut(x.c.conn)
-		return
-	}
-	_ = x.c.conn.Close()
+	cut(x.c.conn, x.out == framedClose || x.out == framedNone)
 }
 
 // sendError translates the writer's error.

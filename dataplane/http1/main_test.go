@@ -34,12 +34,12 @@ func TestMain(m *testing.M) {
 
 // leftBehind describes what did not end; it waits for what is about to.
 func leftBehind() string {
-	var left string
-	for range 50 {
-		if left = leaks(); left == "" {
-			return ""
-		}
-		time.Sleep(20 * time.Millisecond)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	left := leaks()
+	for tries := 0; left != "" && tries < 50; tries++ {
+		<-tick.C
+		left = leaks()
 	}
 	return left
 }

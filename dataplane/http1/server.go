@@ -79,15 +79,15 @@ func (s *Server) Serve(conn net.Conn, info *outcome.Conn) {
 	c.rd.conn, c.wr.conn = conn, conn
 	s.track(c, true)
 	defer s.track(c, false)
-	defer c.close()
+	defer conn.Close()
 	info.Reason = outcome.OK
-	for c.await() {
+	for keep := true; keep && c.await(); {
 		c.requests++
 		info.Requests = c.requests
-		if !c.exchange() {
-			return
-		}
+		keep = c.exchange()
 	}
+	// Not deferred: after a panic of the Handler nobody knows who still uses them.
+	c.release()
 }
 
 // Shutdown makes every response from now on the last one of its connection and
@@ -111,7 +111,7 @@ func (s *Server) Close() {
 	defer s.mu.Unlock()
 	for c := range s.conns {
 		c.state.Store(connClosing)
-		cut(c.conn)
+		cut(c.conn, true)
 	}
 }
 
@@ -238,11 +238,6 @@ func (c *serverConn) exchange() bool {
 	return keep
 }
 
-func (c *serverConn) close() {
-	_ = c.conn.Close()
-	c.release()
-}
-
 // linger lets the client read the answer before the connection is closed.
 func (c *serverConn) linger() {
 	_ = closeWrite(c.conn)
@@ -273,17 +268,18 @@ func closeWrite(conn net.Conn) error {
 	}
 }
 
-// cut closes the connection below TLS, so that a body that ends with it does not
-// look whole: a reset over TCP, no close_notify over TLS.
-func cut(conn net.Conn) {
+// cut closes the connection below TLS, without close_notify, so that a body that
+// ends there does not look whole, and without waiting. reset does the same to
+// TCP: what is on its way is lost too.
+func cut(conn net.Conn, reset bool) {
 	for {
-		inner, ok := conn.(interface{ NetConn() net.Conn })
+		wrapped, ok := conn.(interface{ NetConn() net.Conn })
 		if !ok {
 			break
 		}
-		conn = inner.NetConn()
+		conn = wrapped.NetConn()
 	}
-	if tcp, ok := conn.(interface{ SetLinger(sec int) error }); ok {
+	if tcp, ok := conn.(interface{ SetLinger(sec int) error }); ok && reset {
 		_ = tcp.SetLinger(0)
 	}
 	_ = conn.Close()
