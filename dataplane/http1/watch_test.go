@@ -9,6 +9,8 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -110,8 +112,63 @@ func tcpPair(t testing.TB) (client, server net.Conn) {
 	return client, server
 }
 
-// TestWatchOverTLS shows that a read of crypto/tls that timed out can be resumed:
-// Watch is stopped in the middle of a record and between two.
+// A splitConn sends what is written in two halves, if split is set: it tells half
+// when the first is out and waits there before the second.
+type splitConn struct {
+	net.Conn
+	split atomic.Bool
+	half  chan struct{}
+}
+
+func (c *splitConn) Write(p []byte) (int, error) {
+	if !c.split.Load() {
+		return c.Conn.Write(p)
+	}
+	n, err := c.Conn.Write(p[:len(p)/2])
+	if err != nil {
+		return n, err
+	}
+	c.half <- struct{}{}
+	<-c.half
+	m, err := c.Conn.Write(p[n:])
+	return n + m, err
+}
+
+// TestWatchWithinRecord stops Watch when half of a TLS record has come: a read of
+// crypto/tls that timed out there can be resumed.
+func TestWatchWithinRecord(t *testing.T) {
+	client, server := tlsPair(t)
+	split := &splitConn{Conn: client.(*tls.Conn).NetConn(), half: make(chan struct{})}
+	client = tls.Client(split, &tls.Config{InsecureSkipVerify: true})
+	serveOn(t, server, &Server{Handler: func(x *Exchange) {
+		if x.Request().Method == "GET" {
+			<-split.half
+			stop := x.Watch(func() { t.Error("gone was called") })
+			stop()
+			split.half <- struct{}{}
+		}
+		echo(x)
+	}})
+	if _, err := io.WriteString(client, hello[:10]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(client, hello[10:]); err != nil {
+		t.Fatal(err)
+	}
+	split.split.Store(true)
+	if _, err := io.WriteString(client, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	split.split.Store(false)
+	got, err := io.ReadAll(client)
+	if err != nil || !strings.Contains(string(got), "GET / a ") || !strings.Contains(string(got), "POST / a ") {
+		t.Errorf("got %q, %v, want both answers", got, err)
+	}
+	_ = client.Close()
+}
+
+// TestWatchOverTLS stops Watch again and again between records, and lets a client
+// leave.
 func TestWatchOverTLS(t *testing.T) {
 	client, server := tlsPair(t)
 	defer client.Close()
