@@ -101,9 +101,6 @@ type report struct {
 	Verdicts []reportVerdict `json:"verdicts"`
 	// Unreadable are the places in files that could not be read at all.
 	Unreadable []string `json:"unreadable,omitempty"`
-
-	worst translate.Level
-	any   bool
 }
 
 type reportHost struct {
@@ -133,6 +130,8 @@ type reportVerdict struct {
 	File    string `json:"file,omitempty"`
 	Reason  string `json:"reason"`
 	Message string `json:"message"`
+
+	level translate.Level
 }
 
 // reportOn translates set and reports. Compiling the result proves that it would be
@@ -153,11 +152,13 @@ func (s *settings) reportOn(set manifest.Set, now time.Time) (*report, error) {
 	for _, p := range set.Problems {
 		r.addProblem(p)
 	}
-	for _, v := range f.result.Verdicts {
+	for _, v := range slices.Concat(f.result.Verdicts, f.foreign(set.Objects)) {
 		r.add(v.Level, reportVerdict{
 			Object: v.Origin.Object().String(), Field: v.Origin.Field, Reason: string(v.Reason), Message: v.Message,
 		})
 	}
+	// The worst first; within a level as they came.
+	slices.SortStableFunc(r.Verdicts, func(a, b reportVerdict) int { return cmp.Compare(b.level, a.level) })
 	return r, nil
 }
 
@@ -201,13 +202,8 @@ func (r *report) addProblem(p manifest.Problem) {
 		r.Unreadable = append(r.Unreadable, p.String())
 		return
 	}
-	level := map[manifest.Level]translate.Level{
-		manifest.Info: translate.Info, manifest.Warning: translate.Warning, manifest.Error: translate.Refused,
-	}[p.Level]
-	reason := "ObjectInvalid"
-	if p.Level == manifest.Info {
-		reason = "ObjectIgnored"
-	}
+	level := [...]translate.Level{manifest.Info: translate.Info, manifest.Warning: translate.Warning, manifest.Error: translate.Refused}[p.Level]
+	reason := [...]string{manifest.Info: "ObjectIgnored", manifest.Warning: "ObjectDoubtful", manifest.Error: "ObjectInvalid"}[p.Level]
 	place := p.File
 	if p.Line > 0 {
 		place = fmt.Sprintf("%s:%d", p.File, p.Line)
@@ -216,16 +212,15 @@ func (r *report) addProblem(p manifest.Problem) {
 }
 
 func (r *report) add(level translate.Level, v reportVerdict) {
-	v.Level = level.String()
+	v.Level, v.level = level.String(), level
 	r.Verdicts = append(r.Verdicts, v)
-	r.worst, r.any = max(r.worst, level), true
 }
 
 func (r *report) exit(least translate.Level) error {
 	switch {
 	case len(r.Unreadable) > 0:
 		return &exitError{code: exitUsage}
-	case r.any && r.worst >= least:
+	case len(r.Verdicts) > 0 && r.Verdicts[0].level >= least:
 		return &exitError{code: exitFailure}
 	}
 	return nil

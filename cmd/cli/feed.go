@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -197,4 +198,36 @@ func (f *feed) noteStale(now time.Time) {
 	}
 	slices.Sort(stale)
 	f.stale.Store(&stale)
+}
+
+// foreign returns an info on every Ingress among objects that is of a class that
+// is not served: the first thing to look at when nothing is.
+func (f *feed) foreign(objects []manifest.Object) (verdicts []translate.Verdict) {
+	for _, o := range objects {
+		in, ok := o.(*networkingv1.Ingress)
+		if !ok {
+			continue
+		}
+		if _, ours := slices.BinarySearchFunc(f.result.Ingresses, nameOf(in), compareNames); ours {
+			continue
+		}
+		class := "it names no class"
+		if in.Spec.IngressClassName != nil {
+			class = fmt.Sprintf("its class is %q", *in.Spec.IngressClassName)
+		} else if c, ok := in.Annotations[annotationClass]; ok {
+			class = fmt.Sprintf("its class is %q", c)
+		}
+		verdicts = append(verdicts, translate.Verdict{
+			Level: translate.Info, Reason: "ClassNotServed",
+			Origin:  snapshot.Origin{Kind: "Ingress", Namespace: in.Namespace, Name: in.Name, UID: string(in.UID)},
+			Message: "The Ingress is not served: " + class + ", and that is not one of those of --class and --controller-name.",
+		})
+	}
+	return verdicts
+}
+
+const annotationClass = "kubernetes.io/ingress.class"
+
+func compareNames(a, b types.NamespacedName) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }

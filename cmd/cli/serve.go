@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -125,11 +126,12 @@ func (f *follower) tell(err error) {
 		f.log.Error("the table was refused; the last one stays in service", "error", err.Error())
 	}
 	f.verdicts.Store(&f.result.Verdicts)
-	next := make(map[any]bool, len(f.set.Problems)+len(f.result.Verdicts))
+	verdicts := slices.Concat(f.result.Verdicts, f.foreign(f.set.Objects))
+	next := make(map[any]bool, len(f.set.Problems)+len(verdicts))
 	for _, p := range f.set.Problems {
 		next[p] = true
 	}
-	for _, v := range f.result.Verdicts {
+	for _, v := range verdicts {
 		next[v] = true
 	}
 	f.told.replace(f.log, next)

@@ -197,7 +197,11 @@ func identify(o Object, text []byte) {
 func typeError(d *document, err error) (path, msg string) {
 	if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		value, _, _ := strings.Cut(t.Value, " ")
-		return pathAt(d.json, int(t.Offset)), fmt.Sprintf("%s found where %s is wanted", value, wanted(t.Type))
+		msg = fmt.Sprintf("%s found where %s is wanted", value, wanted(t.Type))
+		if t.Type.Kind() == reflect.String && (value == "bool" || value == "number") {
+			msg += "; put it in quotes"
+		}
+		return pathAt(d.json, int(t.Offset)), msg
 	}
 	return "", strings.TrimPrefix(err.Error(), "json: ")
 }
