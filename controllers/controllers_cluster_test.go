@@ -13,6 +13,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -350,6 +351,36 @@ func TestForbiddenSecretIsToldAndHurtsNobodyElse(t *testing.T) {
 			}
 		}
 		return false
+	})
+}
+
+func TestOneNamespaceAndThePublishService(t *testing.T) {
+	p := newPlace(t)
+	other := place{p.namespace + "-other", p.class, p.controllerName}
+	create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: other.namespace}})
+	lb := other.service("lb")
+	create(t, lb, p.service("web"), p.secret(t, "tls", "mine", "mine.example.com"))
+	in := p.ingress("mine", "mine.example.com", "tls")
+	create(t, in, other.ingress("theirs", "theirs.example.com", ""))
+	r := p.start(t, func(c *Config) {
+		c.WatchNamespace = p.namespace
+		c.Status = StatusConfig{
+			PublishService: types.NamespacedName{Namespace: other.namespace, Name: "lb"},
+			Namespace:      p.namespace, Identity: "one",
+		}
+	})
+	r.ready(t)
+	if got := r.certificate("mine.example.com"); got != "mine" {
+		t.Errorf("certificate = %q, want mine", got)
+	}
+	if r.host("theirs.example.com") != nil {
+		t.Error("the Ingress of another namespace is served")
+	}
+	eventually(t, 5*time.Second, "ClusterIP in the status", func() bool {
+		if err := kube.Get(t.Context(), client.ObjectKeyFromObject(in), in); err != nil {
+			t.Fatal(err)
+		}
+		return len(in.Status.LoadBalancer.Ingress) == 1 && in.Status.LoadBalancer.Ingress[0].IP == lb.Spec.ClusterIP
 	})
 }
 

@@ -34,43 +34,41 @@ type secretReader interface {
 
 // A read is the end of an attempt to read one Secret.
 type read struct {
-	name types.NamespacedName
+	attempt
 	// secret is nil if there is none, or if err is set.
 	secret *corev1.Secret
 	err    error
-	// listed says that it was part of a listing.
-	listed bool
 	// missed says that the listing did not have it, which means nothing: it may be
 	// of another type.
 	missed bool
 }
 
 // readOne reads one Secret.
-func readOne(ctx context.Context, from secretReader, name types.NamespacedName) read {
+func readOne(ctx context.Context, from secretReader, a attempt) read {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	secret, err := from.get(ctx, name)
+	secret, err := from.get(ctx, a.name)
 	if apierrors.IsNotFound(err) {
-		return read{name: name}
+		return read{attempt: a}
 	}
-	return read{name: name, secret: secret, err: err}
+	return read{attempt: a, secret: secret, err: err}
 }
 
-// readMany reads the named Secrets by listing, and calls end once for each.
-func readMany(ctx context.Context, from secretReader, names []types.NamespacedName, end func(read)) {
-	open := make(map[types.NamespacedName]struct{}, len(names))
-	for _, name := range names {
-		open[name] = struct{}{}
+// readMany reads Secrets by listing, and calls end once for each attempt.
+func readMany(ctx context.Context, from secretReader, attempts []attempt, end func(read)) {
+	open := make(map[types.NamespacedName]attempt, len(attempts))
+	for _, a := range attempts {
+		open[a.name] = a
 	}
 	err := from.list(ctx, func(secret *corev1.Secret) {
 		name := types.NamespacedName{Namespace: secret.Namespace, Name: secret.Name}
-		if _, ok := open[name]; ok {
+		if a, ok := open[name]; ok {
 			delete(open, name)
-			end(read{name: name, secret: secret, listed: true})
+			end(read{attempt: a, secret: secret})
 		}
 	})
-	for name := range open {
-		end(read{name: name, err: err, listed: true, missed: err == nil})
+	for _, a := range open {
+		end(read{attempt: a, err: err, missed: err == nil})
 	}
 }
 

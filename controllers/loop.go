@@ -42,9 +42,14 @@ type loop struct {
 	results    chan []read
 	reading    sync.WaitGroup
 	listing    bool
+	// secrets is how many there were at countedAt.
+	secrets   int
+	countedAt time.Time
 
-	// view is the last session that was in step, nil before the first.
-	view view
+	// view is the last session that was in step, nil before the first. It is not
+	// current once the next one has begun: what it says may be outdated.
+	view    view
+	current bool
 	// known says which session has seen an object last.
 	known map[objectKey]view
 
@@ -137,9 +142,10 @@ func (l *loop) takeChanges(now time.Time) {
 		l.touch(change.seen)
 	}
 	if synced && l.view != from {
-		l.view = from
+		l.view, l.current = from, true
 		l.inStep(now)
 	}
+	l.current = l.view == from
 }
 
 // touch says that the translator was given something that was seen at a time.
@@ -206,7 +212,10 @@ func (l *loop) inStep(now time.Time) {
 // new.
 func (l *loop) look(name types.NamespacedName, now time.Time) {
 	version, exists := l.view.secret(name)
-	if exists {
+	if !l.current {
+		version = "" // asking the API server is the only way to know
+	}
+	if exists || !l.current {
 		l.reads.request(name, version, now)
 		return
 	}
@@ -317,26 +326,35 @@ func (l *loop) forgetSecrets() {
 
 // startReads starts the reads that are due: many by listing, few one by one.
 func (l *loop) startReads(ctx context.Context, now time.Time) {
-	if n := len(l.reads.queued); n >= listFrom && !l.listing && n*listShare >= l.view.countSecrets() {
+	if n := len(l.reads.queued); n >= listFrom && !l.listing && n*listShare >= l.allSecrets(now) {
 		l.list(ctx, l.reads.startListing(now))
 		return
 	}
 	l.readEach(ctx, l.reads.start(readsAtATime, now))
 }
 
-func (l *loop) readEach(ctx context.Context, names []types.NamespacedName) {
-	for _, name := range names {
-		l.reading.Go(func() { l.end(ctx, []read{readOne(ctx, l.reader, name)}) })
+// allSecrets is about how many Secrets there are. Counting walks them all, so it
+// is not done at every turn.
+func (l *loop) allSecrets(now time.Time) int {
+	if now.Sub(l.countedAt) > time.Second {
+		l.countedAt, l.secrets = now, l.view.countSecrets()
+	}
+	return l.secrets
+}
+
+func (l *loop) readEach(ctx context.Context, attempts []attempt) {
+	for _, a := range attempts {
+		l.reading.Go(func() { l.end(ctx, []read{readOne(ctx, l.reader, a)}) })
 	}
 }
 
 // list reads many Secrets with a few requests. What the listing does not have is
 // read one by one.
-func (l *loop) list(ctx context.Context, names []types.NamespacedName) {
+func (l *loop) list(ctx context.Context, attempts []attempt) {
 	l.listing = true
 	l.reading.Go(func() {
 		var batch []read
-		readMany(ctx, l.reader, names, func(r read) {
+		readMany(ctx, l.reader, attempts, func(r read) {
 			if batch = append(batch, r); len(batch) == listPage {
 				l.end(ctx, batch)
 				batch = nil
@@ -356,12 +374,11 @@ func (l *loop) end(ctx context.Context, batch []read) {
 // takeReads takes in what was read.
 func (l *loop) takeReads(batch []read, now time.Time) {
 	for _, r := range batch {
-		if r.name.Name == "" {
+		switch {
+		case r.of == nil:
 			l.listing = false
-			continue
-		}
-		if e := l.reads.ended(r.name, r.listed); e != nil {
-			l.takeRead(r, e, now)
+		case l.reads.ended(r.attempt):
+			l.takeRead(r, r.of, now)
 		}
 	}
 }

@@ -112,7 +112,9 @@ func (r *reach) run(ctx context.Context, probe func(context.Context)) {
 				return
 			case <-tick.C:
 			}
-			probe(ctx)
+			if r.trouble() != "" {
+				probe(ctx)
+			}
 		}
 	}
 }

@@ -24,8 +24,6 @@ type reads struct {
 type reading struct {
 	resolved bool
 	running  bool
-	// listed says that the read under way is part of a listing.
-	listed bool
 	// again says that the Secret changed while it was being read.
 	again bool
 	// version is the resourceVersion of the content last read.
@@ -96,10 +94,19 @@ func (r *reads) absent(name types.NamespacedName) {
 	r.resolve(e)
 }
 
-// start returns names to read now, so many that no more than limit are being
-// read at a time, and counts them as being read.
-func (r *reads) start(limit int, now time.Time) []types.NamespacedName {
-	var names []types.NamespacedName
+// An attempt is a read under way of a name. It is void once the name was dropped,
+// even if the name was added again since.
+type attempt struct {
+	name types.NamespacedName
+	of   *reading
+	// listed says that it is part of a listing.
+	listed bool
+}
+
+// start returns what to read now, so much that no more than limit are being read
+// at a time, and counts it as being read.
+func (r *reads) start(limit int, now time.Time) []attempt {
+	var attempts []attempt
 	for name, e := range r.queued {
 		if r.running >= limit {
 			break
@@ -110,38 +117,36 @@ func (r *reads) start(limit int, now time.Time) []types.NamespacedName {
 		delete(r.queued, name)
 		e.running = true
 		r.running++
-		names = append(names, name)
+		attempts = append(attempts, attempt{name: name, of: e})
 	}
-	return names
+	return attempts
 }
 
-// startListing returns all names that may be read now, as parts of a listing.
-func (r *reads) startListing(now time.Time) []types.NamespacedName {
-	var names []types.NamespacedName
+// startListing returns all that may be read now, as parts of a listing.
+func (r *reads) startListing(now time.Time) []attempt {
+	var attempts []attempt
 	for name, e := range r.queued {
 		if e.notBefore.After(now) {
 			continue
 		}
 		delete(r.queued, name)
-		e.running, e.listed = true, true
-		names = append(names, name)
+		e.running = true
+		attempts = append(attempts, attempt{name, e, true})
 	}
-	return names
+	return attempts
 }
 
-// ended says that a read has ended, as part of a listing or not, and returns the
-// entry; nil if nobody waits for it any more. The caller judges the result, then
-// calls succeeded, failed or request.
-func (r *reads) ended(name types.NamespacedName, listed bool) *reading {
-	if !listed {
+// ended says that an attempt has ended; it reports whether the result is wanted.
+// The caller judges it, then calls succeeded, failed or request.
+func (r *reads) ended(a attempt) bool {
+	if !a.listed {
 		r.running--
 	}
-	e := r.entries[name]
-	if e == nil || !e.running || e.listed != listed {
-		return nil
+	if r.entries[a.name] != a.of {
+		return false
 	}
-	e.running, e.listed = false, false
-	return e
+	a.of.running = false
+	return true
 }
 
 // succeeded says that e was read in the given version and returns since when

@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
+	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -113,13 +116,14 @@ func (c *Controller) runSession(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("controllers: add to manager: %w", err)
 	}
-	if err := mgr.Start(ctx); err != nil {
-		return fmt.Errorf("controllers: manager: %w", err)
-	}
+	err = mgr.Start(ctx)
 	if cause := context.Cause(ctx); cause != nil {
-		return cause
+		return cause // what the manager says of its end does not matter then
 	}
-	return errors.New("controllers: the manager ended")
+	if err == nil {
+		return errors.New("controllers: the manager ended")
+	}
+	return fmt.Errorf("controllers: the manager ended: %w", err)
 }
 
 // inStep says that the handlers have seen everything that was there at the
@@ -136,7 +140,9 @@ func (c *Controller) inStep(s *session) {
 }
 
 func (c *Controller) managerOptions() manager.Options {
-	grace := 5 * time.Second
+	// Informers that wait between two attempts end later; nobody listens to them
+	// any more.
+	grace := time.Second
 	return manager.Options{
 		Scheme:                  scheme,
 		MapperProvider:          staticMapper,
@@ -239,9 +245,10 @@ func (c *Controller) watches(key objectKey) bool {
 // secret returns the metadata of a Secret as the informer has it.
 func (s *session) secret(name types.NamespacedName) (resourceVersion string, exists bool) {
 	o := secretMetadata()
-	// The only error that a cache in step returns is that there is none.
-	if err := s.cache.Get(context.Background(), name, o, client.UnsafeDisableDeepCopy); err != nil {
-		return "", false
+	err := s.cache.Get(context.Background(), name, o, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		// Whoever has to know better asks the API server.
+		return "", !apierrors.IsNotFound(err)
 	}
 	return o.ResourceVersion, true
 }
@@ -261,6 +268,9 @@ func (s *session) countSecrets() int {
 func (c *Controller) watchFailed(ctx context.Context, r *toolscache.Reflector, err error) {
 	if ctx.Err() != nil {
 		return
+	}
+	if errors.Is(err, io.EOF) || apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
+		return // the ordinary end of a watch
 	}
 	text := err.Error()
 	name := string(kindOfType(r.TypeDescription()))
@@ -344,8 +354,11 @@ func slim(o any) (any, error) {
 // last-applied-configuration in particular holds the data.
 func slimSecret(o any) (any, error) {
 	if m, ok := o.(*metav1.PartialObjectMetadata); ok {
+		m.TypeMeta = metav1.TypeMeta{}
 		m.ObjectMeta = metav1.ObjectMeta{
-			Namespace: m.Namespace, Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion,
+			Namespace:       unique.Make(m.Namespace).Value(), // one copy for all
+			Name:            m.Name,
+			ResourceVersion: m.ResourceVersion,
 		}
 	}
 	return o, nil
