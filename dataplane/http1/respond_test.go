@@ -2,6 +2,8 @@ package http1
 
 import (
 	"errors"
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -164,6 +166,35 @@ func TestAbort(t *testing.T) {
 			got, err := c.read(1 << 10)
 			if err == nil || !strings.Contains(got, "abc") || strings.HasSuffix(got, "0\r\n\r\n") {
 				t.Errorf("client got %q, %v, want a part of the body", got, err)
+			}
+		})
+	}
+}
+
+// TestAbortOverTLS cuts a body that only the end of the connection ends: the
+// client must not take it for whole.
+func TestAbortOverTLS(t *testing.T) {
+	for name, pair := range map[string]func(testing.TB) (net.Conn, net.Conn){"TCP": tcpPair, "TLS": tlsPair} {
+		t.Run(name, func(t *testing.T) {
+			client, server := pair(t)
+			defer client.Close()
+			got := make(chan struct{})
+			serveOn(t, server, &Server{Handler: func(x *Exchange) {
+				_ = x.Head(&message.Response{Status: 200, Length: -1})
+				_ = x.Write([]byte("abc"))
+				_ = x.Flush()
+				<-got
+				x.Abort()
+			}})
+			if _, err := io.WriteString(client, "GET / HTTP/1.0\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := client.Read(make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+			close(got)
+			if rest, err := io.ReadAll(client); err == nil {
+				t.Errorf("read %q to a clean end", rest)
 			}
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -176,11 +177,12 @@ func TestWatchOverTLS(t *testing.T) {
 	var info outcome.Conn
 	srv := &Server{Handler: func(x *Exchange) {
 		gone := make(chan struct{})
+		left := sync.OnceFunc(func() { close(gone) }) // each Watch tells it
 		for range 3 {
-			stop := x.Watch(func() { close(gone) })
+			stop := x.Watch(left)
 			stop()
 		}
-		stop := x.Watch(func() { close(gone) })
+		stop := x.Watch(left)
 		if x.Request().Method == "GET" {
 			stop()
 			stopped <- true
