@@ -376,8 +376,9 @@ func eventsOf(t *testing.T, o client.Object) []corev1.Event {
 
 // A tap counts requests on their way to the API server.
 type tap struct {
-	mu       sync.Mutex
-	requests map[string]int
+	mu        sync.Mutex
+	requests  map[string]int
+	forbidden []string
 }
 
 func (c *tap) wrap(config *rest.Config) *rest.Config {
@@ -388,7 +389,13 @@ func (c *tap) wrap(config *rest.Config) *rest.Config {
 			c.mu.Lock()
 			c.requests[r.Method+" "+r.URL.Path]++
 			c.mu.Unlock()
-			return next.RoundTrip(r)
+			response, err := next.RoundTrip(r)
+			if err == nil && response.StatusCode == http.StatusForbidden {
+				c.mu.Lock()
+				c.forbidden = append(c.forbidden, r.Method+" "+r.URL.Path)
+				c.mu.Unlock()
+			}
+			return response, err
 		})
 	})
 	return config

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -13,9 +14,12 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/yaml"
 
 	"github.com/cardea-dev/cardea/dataplane/outcome"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
@@ -382,6 +386,93 @@ func TestOneNamespaceAndThePublishService(t *testing.T) {
 		}
 		return len(in.Status.LoadBalancer.Ingress) == 1 && in.Status.LoadBalancer.Ingress[0].IP == lb.Spec.ClusterIP
 	})
+}
+
+// TestRoleIsEnough runs a controller with the rights of config/rbac and nothing
+// else.
+func TestRoleIsEnough(t *testing.T) {
+	p := newPlace(t)
+	user, err := environment.AddUser(envtest.User{Name: "cardea-role-test"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("../config/rbac/role.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.Split(string(text), "\n---\n")
+	if len(parts) != 2 {
+		t.Fatalf("role.yaml has %d documents, want 2", len(parts))
+	}
+	var everywhere rbacv1.ClusterRole
+	var own rbacv1.Role
+	for i, o := range []client.Object{&everywhere, &own} {
+		if err := yaml.UnmarshalStrict([]byte(parts[i]), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own.Namespace = p.namespace
+	subjects := []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "cardea-role-test"}}
+	create(t, &everywhere, &own,
+		&rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: everywhere.Name}, Subjects: subjects,
+			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: everywhere.Name},
+		},
+		&rbacv1.RoleBinding{
+			ObjectMeta: p.meta(own.Name), Subjects: subjects,
+			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: own.Name},
+		})
+	in, bad := p.ingress("shop", "shop.example.com", "tls"), p.ingress("bad", "bad.example.com", "missing")
+	create(t, p.service("web"), p.secret(t, "tls", "named", "shop.example.com"), in, bad)
+
+	var tapped tap
+	config := tapped.wrap(user.Config())
+	events, err := NewEvents(EventsConfig{REST: config, Instance: "one"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := p.start(t, func(c *Config) {
+		c.REST, c.Events = config, events
+		c.Status = StatusConfig{PublishAddresses: []string{"192.0.2.1"}, Namespace: p.namespace, Identity: "one", RetryPeriod: 100 * time.Millisecond}
+	})
+	r.ready(t)
+	if got := r.certificate("shop.example.com"); got != "named" {
+		t.Errorf("certificate = %q, want named", got)
+	}
+	sink := events.Sink()
+	origin := snapshot.Origin{Kind: "Ingress", Namespace: in.Namespace, Name: in.Name, UID: string(in.UID)}
+	seen := func(want int32) func() bool {
+		return func() bool {
+			for _, e := range eventsOf(t, in) {
+				if e.Reason == string(outcome.Version) && e.Count == want {
+					return true
+				}
+			}
+			return false
+		}
+	}
+	sink.Handshake(&outcome.Handshake{Result: outcome.Failed, Reason: outcome.Version, Host: "shop.example.com", Ingress: origin})
+	eventually(t, 3*time.Second, "Event", seen(1))
+	// Another replica finds the Event and adds to it.
+	second, err := NewEvents(EventsConfig{REST: config, Instance: "two"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.start(t, func(c *Config) { c.REST, c.Events = config, second })
+	second.Sink().Handshake(&outcome.Handshake{Result: outcome.Failed, Reason: outcome.Version, Host: "shop.example.com", Ingress: origin})
+	eventually(t, 3*time.Second, "Event of two replicas", seen(2))
+	eventually(t, 5*time.Second, "status", func() bool {
+		if err := kube.Get(t.Context(), client.ObjectKeyFromObject(in), in); err != nil {
+			t.Fatal(err)
+		}
+		return len(in.Status.LoadBalancer.Ingress) == 1
+	})
+	r.stop()
+	tapped.mu.Lock()
+	defer tapped.mu.Unlock()
+	if len(tapped.forbidden) > 0 {
+		t.Errorf("forbidden: %q", tapped.forbidden)
+	}
 }
 
 // TestAPIServerGoesAwayAndComesBack kills the API server for 20 s. It is the
