@@ -9,6 +9,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -35,6 +36,24 @@ func loadREST(kubeconfig string) (*rest.Config, error) {
 	return c, nil
 }
 
+// newClient returns a client for the kinds that are read. It knows their resources
+// and asks the API server for no list of them.
+func newClient(config *rest.Config) (client.Client, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, discoveryv1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, err
+		}
+	}
+	mapper := meta.NewDefaultRESTMapper(nil)
+	mapper.Add(networkingv1.SchemeGroupVersion.WithKind("IngressClass"), meta.RESTScopeRoot)
+	mapper.Add(networkingv1.SchemeGroupVersion.WithKind("Ingress"), meta.RESTScopeNamespace)
+	mapper.Add(corev1.SchemeGroupVersion.WithKind("Service"), meta.RESTScopeNamespace)
+	mapper.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
+	mapper.Add(discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), meta.RESTScopeNamespace)
+	return client.New(config, client.Options{Scheme: scheme, Mapper: mapper})
+}
+
 // readCluster reads once what a controller would watch. Of Secrets it reads those
 // alone that Ingresses of our classes name.
 func readCluster(ctx context.Context, kubeconfig, namespace string, options translate.Options) (manifest.Set, error) {
@@ -42,13 +61,7 @@ func readCluster(ctx context.Context, kubeconfig, namespace string, options tran
 	if err != nil {
 		return manifest.Set{}, err
 	}
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, discoveryv1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			return manifest.Set{}, err
-		}
-	}
-	c, err := client.New(config, client.Options{Scheme: scheme})
+	c, err := newClient(config)
 	if err != nil {
 		return manifest.Set{}, fmt.Errorf("cluster: %w", err)
 	}

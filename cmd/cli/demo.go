@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -34,8 +35,7 @@ func newDemo() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "Folder to write the example to; files that are there already are kept. Without it, a temporary folder that is removed at the end.")
 	s.bind(cmd.Flags())
-	cmd.Flags().Lookup("log-format").DefValue = "text"
-	s.logFormat = "text"
+	setDefault(cmd.Flags(), "log-format", "text")
 	return cmd
 }
 
@@ -72,7 +72,10 @@ func runDemo(cmd *cobra.Command, s *settings, dir string) error {
 // printDemo prints commands that work as they are printed.
 func printDemo(w io.Writer, p *process, dir string) {
 	plain, secure := port(p.data.Addr("http")), port(p.data.Addr("https"))
-	resolve := func(host string, port int) string { return fmt.Sprintf("--resolve %s:%d:127.0.0.1", host, port) }
+	resolve := func(host, listener string) string {
+		a := p.data.Addr(listener)
+		return fmt.Sprintf("--resolve %s:%d:%s", host, port(a), reachable(a))
+	}
 	ca := "--cacert " + quote(filepath.Join(dir, "ca.crt"))
 	fmt.Fprintf(w, `
 Cardea serves the Kubernetes objects in %[1]s.
@@ -96,15 +99,27 @@ What answers a URL, and why:
 
 Edit %[11]s and it is live: no reload, no restart.
 
-`, dir, ca, resolve(demoHost, secure), resolve(demoHost, plain), demoHost, plain, secure,
-		resolve("unknown.example.com", secure), quote(os.Args[0]), adminFlag(p), filepath.Join(dir, "ingress.yaml"))
+`, dir, ca, resolve(demoHost, "https"), resolve(demoHost, "http"), demoHost, plain, secure,
+		resolve("unknown.example.com", "https"), quote(os.Args[0]), askFlag(p, dir), filepath.Join(dir, "ingress.yaml"))
 }
 
-// adminFlag is the flag by which explain finds this process; none if it is where
+// reachable is the address by which a client on this host reaches a.
+func reachable(a net.Addr) string {
+	ip := a.(*net.TCPAddr).AddrPort().Addr().Unmap()
+	switch {
+	case ip.IsUnspecified():
+		return "127.0.0.1"
+	case ip.Is6():
+		return "[" + ip.String() + "]"
+	}
+	return ip.String()
+}
+
+// askFlag is the flag by which explain finds out; none if this process is where
 // explain looks by itself.
-func adminFlag(p *process) string {
+func askFlag(p *process, dir string) string {
 	if p.debug == nil {
-		return " --manifests " + "DIR"
+		return " --manifests " + quote(dir)
 	}
 	if a := p.debug.Addr().String(); a != defaultDebugAddr {
 		return " --admin " + a

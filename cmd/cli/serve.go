@@ -125,8 +125,8 @@ func (f *follower) tell(err error) {
 	if err != nil {
 		f.log.Error("the table was refused; the last one stays in service", "error", err.Error())
 	}
-	f.verdicts.Store(&f.result.Verdicts)
 	verdicts := slices.Concat(f.result.Verdicts, f.foreign(f.set.Objects))
+	f.verdicts.Store(&verdicts)
 	next := make(map[any]bool, len(f.set.Problems)+len(verdicts))
 	for _, p := range f.set.Problems {
 		next[p] = true

@@ -22,7 +22,8 @@
 //	                                                   with NAME: VALUE (of the request), fails
 //	until METHOD URL          the same, again until all of it holds
 //	keep X METHOD URL         the same, and remember the certificate's serial as X
-//	handshake NAME [version]  do a TLS handshake       ok, fails, KEY=VALUE of the handshake log
+//	handshake NAME [VERSION [CIPHER]]
+//	                          do a TLS handshake       ok, fails, KEY=VALUE of the handshake log
 //	distrust NAME             the same with a client that trusts nobody
 //	upgrade URL               open a tunnel and echo   status N
 //	write FILE from FILE#N    write a file
@@ -39,11 +40,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 
 	"github.com/cardea-dev/cardea/test/harness"
@@ -74,9 +77,30 @@ func run(t *testing.T, a *txtar.Archive) {
 	}
 	s.program = harness.Serve(t, dir)
 	s.client = s.program.Client(s.authority)
-	for _, st := range parse(t, s.files["script"]) {
+	steps := parse(t, s.files["script"])
+	before := s.spec()
+	for _, st := range steps {
 		s.do(st)
 	}
+	// What is served is immutable: requests and handshakes leave it as it was.
+	if after := s.spec(); !writes(steps) && before != after {
+		t.Errorf("the Spec changed while nobody changed it (-before +after):\n%s", cmp.Diff(before, after))
+	}
+}
+
+func (s *scenario) spec() string {
+	s.t.Helper()
+	page, err := s.program.Get(s.program.Debug, "/debug/spec")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return page
+}
+
+func writes(steps []step) bool {
+	return slices.ContainsFunc(steps, func(s step) bool {
+		return strings.HasPrefix(s.text, "write ") || strings.HasPrefix(s.text, "remove ")
+	})
 }
 
 // A step is a line of the script with the indented lines below it.
@@ -233,10 +257,16 @@ func (s *scenario) request(line string, want []string, keep string) error {
 var versions = map[string]uint16{"1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
 
 func (s *scenario) handshake(verb, rest string, want []string) error {
-	name, version, _ := strings.Cut(rest, " ")
+	name, rest, _ := strings.Cut(rest, " ")
+	version, suite, _ := strings.Cut(rest, " ")
 	_, err, log := s.client.Handshake(name, func(c *tls.Config) {
 		if v := versions[version]; v != 0 {
 			c.MinVersion, c.MaxVersion = v, v
+		}
+		for _, known := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
+			if known.Name == suite {
+				c.CipherSuites = []uint16{known.ID}
+			}
 		}
 		if verb == "distrust" {
 			c.RootCAs = harness.NewAuthority(s.t).Pool()
