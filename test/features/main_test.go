@@ -23,7 +23,9 @@ func TestMain(m *testing.M) {
 // as there is none or when the deadline has passed.
 func leaked(deadline time.Time) string {
 	buf := make([]byte, 4<<20)
-	for {
+	pause := time.NewTicker(5 * time.Millisecond)
+	defer pause.Stop()
+	for ; ; <-pause.C {
 		var left []string
 		for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
 			if strings.Contains(g, "cardea-dev/cardea/") && !strings.Contains(g, "/test/features.TestMain") {
@@ -33,6 +35,5 @@ func leaked(deadline time.Time) string {
 		if len(left) == 0 || time.Now().After(deadline) {
 			return strings.Join(left, "\n\n")
 		}
-		runtime.Gosched()
 	}
 }
