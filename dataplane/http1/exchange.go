@@ -138,11 +138,12 @@ func (x *Exchange) finish() bool {
 	case stageCut:
 		return false
 	}
-	if c.rd.err == nil && !x.last && !x.body.done {
+	if !x.last && !x.body.done {
 		x.last = !x.body.drain(drainBytes, time.Now().Add(drainTime))
 	}
 	c.rd.resume()
-	if !x.last && c.rd.err == nil {
+	if !x.last && (c.rd.err == nil || c.rd.buffered() > 0) {
+		// A client may have closed its half and still wait for answers.
 		return true
 	}
 	if c.rd.err == nil && (x.refusal != nil || !x.body.done || c.rd.buffered() > 0) {

@@ -48,6 +48,28 @@ func TestPipelineOfMany(t *testing.T) {
 	}
 }
 
+// TestHalfClosed sends all requests, then closes the client's half.
+func TestHalfClosed(t *testing.T) {
+	for name, handler := range map[string]func(*Exchange){
+		"at once": echo,
+		"after the server saw it": func(x *Exchange) {
+			gone := make(chan struct{})
+			stop := x.Watch(func() { close(gone) })
+			<-gone
+			stop()
+			echo(x)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := talk(t, &Server{Handler: handler})
+			c.send(hello + "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+			_ = c.conn.(*memoryConn).CloseWrite()
+			c.want("the first", answer)
+			c.wantEnd("the second", ok200+"Content-Length: 12\r\n\r\nPOST / a abc")
+		})
+	}
+}
+
 func TestPersistence(t *testing.T) {
 	for _, test := range []struct{ rule, fields, connection string }{
 		{"HTTP/1.1 persists", "HTTP/1.1\r\nHost: a\r\n", ""},
