@@ -8,12 +8,13 @@
 //
 // The pieces, in the order in which a change passes them:
 //
-//   - session.go, reach.go: the informers of one controller-runtime manager. When
-//     a manager ends, for whatever reason, and after an outage of the API server,
-//     the next one begins; the data plane serves on.
+//   - session.go, kinds.go, reach.go: the informers of one manager. When a manager
+//     ends, for whatever reason, and after an outage of the API server, the next
+//     one begins; the data plane serves on.
 //   - changes.go: what the informers saw and nobody has looked at yet, the last
 //     state of each object only.
-//   - loop.go: one goroutine that owns the translator and the store of Secrets.
+//   - loop.go, loop_secrets.go: one goroutine that owns the translator and the
+//     store of Secrets.
 //   - reads.go, fill.go: which Secrets to read, and reading them.
 //   - verdicts.go, event*.go: what the owners of objects are told.
 //   - status.go, leader.go: status.loadBalancer.

@@ -5,22 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"strings"
 	"sync"
 	"time"
-	"unique"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -175,10 +167,6 @@ type unawaited struct{ cache.Cache }
 
 func (unawaited) WaitForCacheSync(context.Context) bool { return true }
 
-// notHelm keeps the release history of Helm out, often the most and always the
-// largest Secrets of a cluster. Nothing that an Ingress names is of that type.
-var notHelm = fields.OneTermNotEqualSelector("type", "helm.sh/release.v1")
-
 func namespaces(one string) map[string]cache.Config {
 	if one == "" {
 		return nil
@@ -282,84 +270,4 @@ func (c *Controller) watchFailed(ctx context.Context, r *toolscache.Reflector, e
 		return
 	}
 	c.cfg.Logger.Info("a watch of the cluster failed and will be tried again; what was published is served on", "kind", name, "error", text)
-}
-
-func kindOfType(description string) kind {
-	for _, k := range watchedKinds {
-		if strings.HasSuffix(description, "."+string(k)) || strings.HasSuffix(description, "="+string(k)) {
-			return k
-		}
-	}
-	if strings.Contains(description, "PartialObjectMetadata") {
-		return secretKind
-	}
-	return kind(description)
-}
-
-// scheme holds the kinds that are read.
-var scheme = func() *runtime.Scheme {
-	s := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, discoveryv1.AddToScheme} {
-		utilruntime.Must(add(s))
-	}
-	return s
-}()
-
-// staticMapper knows the few resources that are read, so that nothing has to be
-// discovered: starting needs no API server.
-func staticMapper(*rest.Config, *http.Client) (meta.RESTMapper, error) {
-	m := meta.NewDefaultRESTMapper(nil)
-	m.Add(networkingv1.SchemeGroupVersion.WithKind("Ingress"), meta.RESTScopeNamespace)
-	m.Add(networkingv1.SchemeGroupVersion.WithKind("IngressClass"), meta.RESTScopeRoot)
-	m.Add(corev1.SchemeGroupVersion.WithKind("Service"), meta.RESTScopeNamespace)
-	m.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
-	m.Add(discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), meta.RESTScopeNamespace)
-	return m, nil
-}
-
-func prototype(k kind) client.Object {
-	switch k {
-	case ingressKind:
-		return &networkingv1.Ingress{}
-	case classKind:
-		return &networkingv1.IngressClass{}
-	case serviceKind:
-		return &corev1.Service{}
-	case sliceKind:
-		return &discoveryv1.EndpointSlice{}
-	default:
-		return secretMetadata()
-	}
-}
-
-func secretMetadata() *metav1.PartialObjectMetadata {
-	o := &metav1.PartialObjectMetadata{}
-	o.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
-	return o
-}
-
-// slim drops what nobody reads and what is often larger than the rest.
-func slim(o any) (any, error) {
-	if object, ok := o.(client.Object); ok {
-		object.SetManagedFields(nil)
-		if annotations := object.GetAnnotations(); annotations[corev1.LastAppliedConfigAnnotation] != "" {
-			delete(annotations, corev1.LastAppliedConfigAnnotation)
-			object.SetAnnotations(annotations)
-		}
-	}
-	return o, nil
-}
-
-// slimSecret keeps of a Secret what tells that it changed. The annotation
-// last-applied-configuration in particular holds the data.
-func slimSecret(o any) (any, error) {
-	if m, ok := o.(*metav1.PartialObjectMetadata); ok {
-		m.TypeMeta = metav1.TypeMeta{}
-		m.ObjectMeta = metav1.ObjectMeta{
-			Namespace:       unique.Make(m.Namespace).Value(), // one copy for all
-			Name:            m.Name,
-			ResourceVersion: m.ResourceVersion,
-		}
-	}
-	return o, nil
 }
