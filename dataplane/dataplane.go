@@ -183,6 +183,15 @@ func (d *DataPlane) listen() error {
 	return nil
 }
 
+// OpenConns returns how many client connections are open now, by listener.
+func (d *DataPlane) OpenConns() map[string]int {
+	open := make(map[string]int, len(d.listeners))
+	for i, l := range d.listeners {
+		open[d.names[i]] = l.Open()
+	}
+	return open
+}
+
 // Addr returns the address of the listener "http" or "https"; nil if there is
 // none.
 func (d *DataPlane) Addr(name string) net.Addr {
@@ -195,8 +204,8 @@ func (d *DataPlane) Addr(name string) net.Addr {
 // Snapshot returns what is in force; nil before the first publish of a Spec.
 func (d *DataPlane) Snapshot() *snapshot.Snapshot { return d.current.Load() }
 
-// Ready reports whether a Spec was published: until then every TLS connection is
-// closed and every request answered with 503.
+// Ready reports whether a Spec was published: until then every connection is
+// closed before anything is read from or sent to it, for the reason not_ready.
 func (d *DataPlane) Ready() bool { return d.current.Load() != nil }
 
 // InFlight returns the number of requests that are being served, tunnels included.

@@ -149,8 +149,9 @@ type Request struct {
 	// Err is the underlying error's text, for logs.
 	Err string
 
-	// RouteHost is the Host.Name of the matched host; "" without a match or for
-	// the catch-all host. Matched tells the two apart.
+	// RouteHost is the Host.Name that takes the request, also when none of its
+	// paths matches; "" for the catch-all host and for none at all. Matched says
+	// whether a route was found.
 	RouteHost string
 	Matched   bool
 	// Route is the Ingress and field that matched, Service its backend.

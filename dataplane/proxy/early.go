@@ -120,6 +120,10 @@ func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
 // match finds the route.
 func (x *Exchange) match() *outcome.Error {
 	m, ok := x.snap.Match(x.host, x.path)
+	if m.Host != nil {
+		// Known also when none of its paths matches.
+		x.out.RouteHost = m.Host.Name
+	}
 	if !ok {
 		return errNoRoute
 	}
@@ -128,7 +132,7 @@ func (x *Exchange) match() *outcome.Error {
 	// here with the connection's, and a difference is 421 (RFC 9110 §15.5.20).
 	x.plan, x.route = m.Plan.(*plan), m.Route
 	o := &x.out
-	o.Matched, o.RouteHost = true, m.Host.Name
+	o.Matched = true
 	o.Route, o.Service, o.Pool = m.Route.Origin, m.Route.Service, m.Route.Pool
 	if limit := x.plan.policy.MaxBody; limit > 0 {
 		x.d.Limit(limit, 0, 0)

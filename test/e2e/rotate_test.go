@@ -120,20 +120,23 @@ func TestBadSecret(t *testing.T) {
 
 	apply(t, secret(ns, "tls", []byte("garbage"), []byte("garbage")))
 	eventually(t, 5*time.Second, "a Warning names the Secret on both objects", func() error {
-		for _, object := range []string{"ingress/web", "secret/tls"} {
-			out, err := kubectl(t.Context(), nil, "-n", ns, "describe", object)
+		// `kubectl describe` shows no Events for Secrets, `kubectl events` does.
+		for _, args := range [][]string{{"describe", "ingress", "web"}, {"events", "--for", "secret/tls"}} {
+			out, err := kubectl(t.Context(), nil, append([]string{"-n", ns}, args...)...)
 			if err != nil {
 				return err
 			}
-			_, events, _ := strings.Cut(out, "Events:")
-			if !strings.Contains(events, "Warning") || !strings.Contains(events, "tls.crt") {
-				return fmt.Errorf("kubectl describe %s shows no Warning about tls.crt:\n%s", object, out)
+			if !strings.Contains(out, "Warning") || !strings.Contains(out, "tls.crt") {
+				return fmt.Errorf("kubectl %q shows no Warning about tls.crt:\n%s", args, out)
 			}
 		}
 		return nil
 	})
 	out, _ := kubectl(t.Context(), nil, "-n", ns, "describe", "ingress", "web")
 	t.Logf("kubectl describe ingress:\n%s", out)
+	if out, err := kubectl(t.Context(), nil, "-n", ns, "events", "--for", "secret/tls"); err == nil {
+		t.Logf("kubectl events --for secret/tls:\n%s", out)
+	}
 	if err := serves(serial)(); err != nil {
 		t.Errorf("with garbage in the Secret: %v", err)
 	}
