@@ -358,6 +358,15 @@ func certificate(t testing.TB, cn string, hosts ...string) (cert, key []byte) {
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 }
 
+// withinWindow waits until no window of Events ends during the test.
+func withinWindow(t *testing.T) {
+	t.Helper()
+	const needed = 20 * time.Second
+	eventually(t, needed+time.Second, "a new window of Events", func() bool {
+		return time.Until(time.Now().Truncate(eventWindow).Add(eventWindow)) > needed
+	})
+}
+
 // eventsOf returns the Events on an object.
 func eventsOf(t *testing.T, o client.Object) []corev1.Event {
 	t.Helper()

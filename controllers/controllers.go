@@ -102,9 +102,11 @@ type Metrics struct {
 	// SecretRead is told the result of each read of a Secret: "read", "absent",
 	// "forbidden" or "error".
 	SecretRead func(result string)
-	// Session is told when the watches of the cluster are in step (1) and when a
-	// new session begins (0).
+	// Session is told when the watches of the cluster are in step, and when they
+	// begin anew.
 	Session func(synced bool)
+	// Reachable is told when the API server stops and begins to answer.
+	Reachable func(answers bool)
 	// Leader is told whether this replica writes status.
 	Leader func(bool)
 }
@@ -157,7 +159,7 @@ func New(cfg Config) (*Controller, error) {
 		changes:  newChanges(),
 		notReady: "the cluster has not been read yet",
 		trouble:  make(map[string]string),
-		reach:    newReach(cfg.Logger),
+		reach:    newReach(cfg.Logger, cfg.Metrics.Reachable),
 	}
 	c.reach.watch(c.cfg.REST)
 	if cfg.Status.enabled() {

@@ -216,6 +216,7 @@ func TestOnlyReferencedSecretsAreRead(t *testing.T) {
 }
 
 func TestTwoReplicas(t *testing.T) {
+	withinWindow(t)
 	p := newPlace(t)
 	lb := p.service("lb")
 	lb.Spec.Type = corev1.ServiceTypeLoadBalancer
@@ -391,6 +392,7 @@ func TestOneNamespaceAndThePublishService(t *testing.T) {
 // TestRoleIsEnough runs a controller with the rights of config/rbac and nothing
 // else.
 func TestRoleIsEnough(t *testing.T) {
+	withinWindow(t)
 	p := newPlace(t)
 	user, err := environment.AddUser(envtest.User{Name: "cardea-role-test"}, nil)
 	if err != nil {

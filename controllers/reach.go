@@ -20,6 +20,8 @@ import (
 // second and tells when an outage is over, so that a new session can begin.
 type reach struct {
 	log logr.Logger
+	// changed, if set, is told whether the API server answers.
+	changed func(answers bool)
 	// began and back get a value when an outage begins, and when one is over that
 	// lasted.
 	began, back chan struct{}
@@ -36,8 +38,8 @@ const (
 	outageMin = 3 * time.Second
 )
 
-func newReach(log logr.Logger) *reach {
-	return &reach{log: log, began: make(chan struct{}, 1), back: make(chan struct{}, 1)}
+func newReach(log logr.Logger, changed func(bool)) *reach {
+	return &reach{log: log, changed: changed, began: make(chan struct{}, 1), back: make(chan struct{}, 1)}
 }
 
 // watch makes every request with config tell r how it went.
@@ -70,6 +72,9 @@ func (r *reach) note(err error, now time.Time) {
 		r.since = now
 	}
 	r.mu.Unlock()
+	if r.changed != nil && (before == "") != (text == "") {
+		r.changed(text == "")
+	}
 	switch {
 	case before == "" && text != "":
 		r.log.Info("the API server does not answer; what was published is served on", "error", text)
