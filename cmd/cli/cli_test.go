@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -239,11 +240,12 @@ func curl(t *testing.T, args string) (curlResult, error) {
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
 			TLSClientConfig:   config,
-			Dial: func(network, addr string) (net.Conn, error) {
+			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 				if addr != from {
 					return nil, fmt.Errorf("%s is not %s", addr, from)
 				}
-				return net.Dial(network, to)
+				var d net.Dialer
+				return d.DialContext(ctx, network, to)
 			},
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

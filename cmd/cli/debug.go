@@ -8,6 +8,7 @@ import (
 	"net/http/pprof"
 	"slices"
 	"strings"
+	"text/tabwriter"
 	"time"
 )
 
@@ -42,7 +43,7 @@ func (p *process) debugIndex(w http.ResponseWriter, _ *http.Request) {
 			/debug/explain?url=URL  what answers a URL, and why (&format=json)
 			/debug/endpoints        the endpoints of every pool
 			/debug/verdicts         what is wrong with the objects
-			/debug/health           generation and readiness
+			/debug/health           readiness, generation, and the connections of every pool
 			/debug/pprof/           profiles
 			POST /-/reload          read every file again`))
 }
@@ -106,5 +107,14 @@ func (p *process) debugHealth(w http.ResponseWriter, _ *http.Request) {
 	if s := p.data.Snapshot(); s != nil {
 		generation = s.Generation
 	}
-	reply(w, fmt.Sprintf("%s\ngeneration %d\nversion %s\nup %v", state, generation, Version(), time.Since(p.started).Round(time.Second)))
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\ngeneration %d\nversion %s\nup %v\nrequests in flight %d\n\n",
+		state, generation, Version(), time.Since(p.started).Round(time.Second), p.data.InFlight())
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "POOL\tENDPOINTS\tIDLE\tBUSY\tDIALS\tDIAL ERRORS\tREUSES")
+	for _, s := range p.data.Pools() {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\n", s.Pool, s.Endpoints, s.Idle, s.Busy, s.Dials, s.DialErrors, s.Reuses)
+	}
+	_ = t.Flush() // into memory
+	reply(w, strings.TrimSuffix(b.String(), "\n"))
 }

@@ -81,8 +81,10 @@ func (s *settings) check() error {
 		flag  string
 		value time.Duration
 	}{
-		{"handshake-timeout", s.handshakeTimeout}, {"handshake-first-byte-timeout", s.firstByteTimeout},
-		{"shutdown-delay", s.shutdownDelay}, {"shutdown-timeout", s.drainTimeout},
+		{"handshake-timeout", s.handshakeTimeout},
+		{"handshake-first-byte-timeout", s.firstByteTimeout},
+		{"shutdown-delay", s.shutdownDelay},
+		{"shutdown-timeout", s.drainTimeout},
 	} {
 		if d.value < 0 {
 			return usage("--%s %v: want 0 or more", d.flag, d.value)

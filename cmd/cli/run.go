@@ -105,6 +105,7 @@ func (s *settings) open(cmd *cobra.Command, o processOptions) (_ *process, err e
 	if err != nil {
 		return nil, s.dataPlaneError(err)
 	}
+	p.observer.SetOpenConnections(p.data.OpenConns)
 	p.board = newBoard(p.data, defaultCertificate)
 	return p, nil
 }

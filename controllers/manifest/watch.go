@@ -13,6 +13,9 @@ import (
 // changes.
 const interval = time.Second
 
+// share bounds the part of one core that looking takes: a hundredth.
+const share = 100
+
 // Watch keeps reading the folder and calls fn with every Set that differs from
 // the one before, until ctx is done. It reports changes since the last Read; it
 // does not report the first state. A value on reread makes it look into every
@@ -48,7 +51,8 @@ func (f *Folder) Watch(ctx context.Context, reread <-chan struct{}, fn func(Set)
 			all = true
 		case <-timer.C:
 		}
-		set, changed, again, err := f.poll(time.Now(), all)
+		start := time.Now()
+		set, changed, again, err := f.poll(start, all)
 		switch {
 		case err != nil && err.Error() != trouble:
 			trouble = err.Error()
@@ -63,7 +67,7 @@ func (f *Folder) Watch(ctx context.Context, reread <-chan struct{}, fn func(Set)
 			f.follow(watcher)
 		}
 		if again <= 0 {
-			again = interval
+			again = max(interval, share*time.Since(start))
 		}
 		timer.Reset(again)
 	}

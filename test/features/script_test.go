@@ -259,7 +259,7 @@ var versions = map[string]uint16{"1.0": tls.VersionTLS10, "1.1": tls.VersionTLS1
 func (s *scenario) handshake(verb, rest string, want []string) error {
 	name, rest, _ := strings.Cut(rest, " ")
 	version, suite, _ := strings.Cut(rest, " ")
-	_, err, log := s.client.Handshake(name, func(c *tls.Config) {
+	log, err := s.client.Handshake(name, func(c *tls.Config) {
 		if v := versions[version]; v != 0 {
 			c.MinVersion, c.MaxVersion = v, v
 		}

@@ -90,10 +90,10 @@ func (p *Program) Log(a *Answer) Record {
 	return p.Record("access", Record{"user_agent": a.agent})
 }
 
-// Handshake does one TLS handshake with config, as far as the first byte that the
-// server sends or the end of the connection, and returns the state, the error of
-// the client and the record of the handshake log.
-func (c *Client) Handshake(name string, change func(*tls.Config)) (*tls.ConnectionState, error, Record) {
+// Handshake does one TLS handshake, as far as the first byte that the server sends
+// after it or the end of the connection. It returns the record of the handshake
+// log and the error of the client.
+func (c *Client) Handshake(name string, change func(*tls.Config)) (Record, error) {
 	c.program.t.Helper()
 	raw, err := net.Dial("tcp", c.program.HTTPS)
 	if err != nil {
@@ -107,7 +107,6 @@ func (c *Client) Handshake(name string, change func(*tls.Config)) (*tls.Connecti
 	conn := tls.Client(raw, config)
 	_ = conn.SetDeadline(time.Now().Add(Patience))
 	err = conn.Handshake()
-	state := conn.ConnectionState()
 	if err == nil {
 		// The server decides the outcome at the first record after the handshake.
 		_, err = fmt.Fprintf(conn, "GET /handshake HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", name)
@@ -118,7 +117,7 @@ func (c *Client) Handshake(name string, change func(*tls.Config)) (*tls.Connecti
 		}
 	}
 	_ = raw.Close()
-	return &state, err, c.program.Record("handshake", Record{"remote": raw.LocalAddr().String()})
+	return c.program.Record("handshake", Record{"remote": raw.LocalAddr().String()}), err
 }
 
 // Upgrade opens a tunnel, sends text through it and returns what comes back.
