@@ -137,6 +137,11 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	root.AddCommand(newDemo(), newServe(), newController(), newCheck(), newExplain(), newVersion())
+	for _, cmd := range append(root.Commands(), root) {
+		cmd.InitDefaultHelpFlag()
+		cmd.Flags().Lookup("help").Usage = "Print this help."
+		cmd.Example = indentLines(cmd.Example)
+	}
 	return root
 }
 
@@ -148,6 +153,17 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return usage("unknown command %q", args[0])
 	}
 	return usage("unexpected argument %q", args[0])
+}
+
+// indentLines indents every line that is not empty.
+func indentLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		if l != "" {
+			lines[i] = "  " + l
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // text removes the indentation that a raw string has in the source.
