@@ -284,22 +284,23 @@ func shellWords(line string) (words []string) {
 	return words
 }
 
-// An edit of the YAML is served within a fraction of a second.
+// An edit of the YAML is served within a fraction of a second. A route that comes
+// with its Service is never there without it: no request sees a 503.
 func TestEditIsLive(t *testing.T) {
 	const edits = 20
 	dir := t.TempDir()
-	harness.Write(t, dir, "services.yaml", harness.Service("default", "web", harness.Backend(t, "web")))
+	port := harness.Backend(t, "web")
 	ingress := func(i int) string {
-		return fmt.Sprintf(`
+		return harness.Service("default", fmt.Sprintf("web-%d", i), port) + fmt.Sprintf(`---
 apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata: {name: web}
 spec:
   ingressClassName: cardea
   rules:
-  - host: edit-%d.example.com
+  - host: edit-%[1]d.example.com
     http:
-      paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]
+      paths: [{path: /, pathType: Prefix, backend: {service: {name: web-%[1]d, port: {number: 80}}}}]
 `, i)
 	}
 	harness.Write(t, dir, "ingress.yaml", ingress(0))
@@ -315,6 +316,9 @@ spec:
 			a, err := client.Do("GET", url, nil)
 			if err == nil && a.Status != 200 {
 				err = fmt.Errorf("status %d", a.Status)
+				if a.Status != 404 {
+					t.Errorf("%s = %d before it was served, want 404", url, a.Status)
+				}
 			}
 			return err
 		})
