@@ -96,9 +96,9 @@ func (s StatusConfig) enabled() bool {
 type Metrics struct {
 	// Verdicts is told how many verdicts there are, by level and reason.
 	Verdicts func(map[VerdictKey]int)
-	// Secrets is told how many Secrets are referenced and how many of them are
-	// served from an earlier content.
-	Secrets func(referenced, lastGood int)
+	// Secrets is told how many Secrets are referenced, and which of them
+	// ("namespace/name", sorted) are served from an earlier content.
+	Secrets func(referenced int, lastGood []string)
 	// SecretRead is told the result of each read of a Secret: "read", "absent",
 	// "forbidden" or "error".
 	SecretRead func(result string)

@@ -69,7 +69,9 @@ type loop struct {
 	judge              *judge
 	// lastGood holds the Secrets that are served from an earlier content.
 	lastGood map[types.NamespacedName]struct{}
-	counted  [2]int
+	// toldReferenced and toldLastGood are what Metrics.Secrets was told last.
+	toldReferenced int
+	toldLastGood   []string
 }
 
 const (

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -191,9 +192,17 @@ func (l *loop) count(result string) {
 
 // countSecrets tells the metrics about the Secrets, if something changed.
 func (l *loop) countSecrets() {
-	counts := [2]int{len(l.reads.entries), len(l.lastGood)}
-	if l.c.cfg.Metrics.Secrets != nil && counts != l.counted {
-		l.counted = counts
-		l.c.cfg.Metrics.Secrets(counts[0], counts[1])
+	if l.c.cfg.Metrics.Secrets == nil {
+		return
+	}
+	stale := make([]string, 0, len(l.lastGood))
+	for name := range l.lastGood {
+		stale = append(stale, name.String())
+	}
+	slices.Sort(stale)
+	referenced := len(l.reads.entries)
+	if referenced != l.toldReferenced || !slices.Equal(stale, l.toldLastGood) {
+		l.toldReferenced, l.toldLastGood = referenced, stale
+		l.c.cfg.Metrics.Secrets(referenced, stale)
 	}
 }

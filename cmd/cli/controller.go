@@ -164,7 +164,7 @@ func (s *clusterSettings) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	p, err := s.open(cmd, processOptions{sink: events.Sink()})
+	p, err := s.open(cmd, processOptions{sink: events.Sink(), externalHTTPPort: 80})
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (s *clusterSettings) run(cmd *cobra.Command) error {
 		WatchNamespace: s.watchNamespace,
 		Events:         events,
 		Status:         s.status(),
-		Metrics:        controllerMetrics(p.registry),
+		Metrics:        controllerMetrics(p.registry, p.observer),
 		Logger:         log.WithName("controllers"),
 	})
 	if err != nil {

@@ -1,22 +1,22 @@
 package cli
 
 import (
+	"sync/atomic"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cardea-dev/cardea/controllers"
+	"github.com/cardea-dev/cardea/dataplane/observe"
 )
 
 // controllerMetrics registers the metrics of the controllers, which know no
 // Prometheus themselves.
-func controllerMetrics(r prometheus.Registerer) controllers.Metrics {
+func controllerMetrics(r prometheus.Registerer, o *observe.Observer) controllers.Metrics {
 	verdicts := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "cardea_verdicts", Help: "Verdicts on Kubernetes objects in force.",
 	}, []string{"level", "reason"})
 	referenced := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "cardea_secrets_referenced", Help: "Secrets that Ingresses of our classes name.",
-	})
-	lastGood := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "cardea_secrets_last_good", Help: "Secrets of which earlier content is served than the cluster holds.",
 	})
 	reads := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "cardea_secret_reads_total", Help: "Reads of Secrets by result.",
@@ -24,10 +24,20 @@ func controllerMetrics(r prometheus.Registerer) controllers.Metrics {
 	synced := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "cardea_cluster_synced", Help: "1 while the watches of the cluster are in step.",
 	})
+	reachable := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "cardea_api_server_reachable", Help: "1 while the API server answers; what was read last is served on without it.",
+	})
 	leader := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "cardea_leader", Help: "1 while this replica writes the status of Ingresses.",
 	})
-	r.MustRegister(verdicts, referenced, lastGood, reads, synced, leader)
+	r.MustRegister(verdicts, referenced, reads, synced, reachable, leader)
+	var lastGood atomic.Pointer[[]string]
+	o.SetLastGood(func() []string {
+		if names := lastGood.Load(); names != nil {
+			return *names
+		}
+		return nil
+	})
 	return controllers.Metrics{
 		Verdicts: func(counts map[controllers.VerdictKey]int) {
 			verdicts.Reset()
@@ -35,12 +45,13 @@ func controllerMetrics(r prometheus.Registerer) controllers.Metrics {
 				verdicts.WithLabelValues(k.Level.String(), string(k.Reason)).Set(float64(n))
 			}
 		},
-		Secrets: func(n, stale int) {
+		Secrets: func(n int, stale []string) {
 			referenced.Set(float64(n))
-			lastGood.Set(float64(stale))
+			lastGood.Store(&stale)
 		},
 		SecretRead: func(result string) { reads.WithLabelValues(result).Inc() },
 		Session:    func(ok bool) { synced.Set(oneIf(ok)) },
+		Reachable:  func(answers bool) { reachable.Set(oneIf(answers)) },
 		Leader:     func(is bool) { leader.Set(oneIf(is)) },
 	}
 }

@@ -53,6 +53,8 @@ type processOptions struct {
 	allowLoopback bool
 	// sink receives outcomes beside the observer.
 	sink outcome.Sink
+	// externalHTTPPort, as clients see it; 0 means the listener's.
+	externalHTTPPort int
 	// externalHTTPSPort where no flag says otherwise; 0 means the listener's.
 	externalHTTPSPort int
 }
@@ -93,8 +95,9 @@ func (s *settings) open(cmd *cobra.Command, o processOptions) (_ *process, err e
 	p.data, err = dataplane.New(dataplane.Config{
 		HTTPAddr:          s.httpAddr,
 		HTTPSAddr:         s.httpsAddr,
+		ExternalHTTPPort:  o.externalHTTPPort,
 		ExternalHTTPSPort: s.externalHTTPSPort,
-		Sink:              both(p.observer.Sink(), o.sink),
+		Sink:              outcome.Join(p.observer.Sink(), o.sink),
 		Logger:            p.log,
 		AllowLoopback:     o.allowLoopback,
 		OwnAddrs:          ownAddrs(p.admin, p.debug),
@@ -105,6 +108,7 @@ func (s *settings) open(cmd *cobra.Command, o processOptions) (_ *process, err e
 	if err != nil {
 		return nil, s.dataPlaneError(err)
 	}
+	p.observer.SetOpenConnections(p.data.OpenConns)
 	p.observer.SetOpenConnections(p.data.OpenConns)
 	p.board = newBoard(p.data, defaultCertificate)
 	return p, nil
@@ -274,25 +278,4 @@ func (b *verdictBox) list() []translate.Verdict {
 		return *l
 	}
 	return nil
-}
-
-// both returns a sink that hands every outcome to a and then to b.
-func both(a, b outcome.Sink) outcome.Sink {
-	return outcome.Sink{
-		Conn:      then(a.Conn, b.Conn),
-		Handshake: then(a.Handshake, b.Handshake),
-		Request:   then(a.Request, b.Request),
-		Health:    then(a.Health, b.Health),
-		Publish:   then(a.Publish, b.Publish),
-	}
-}
-
-func then[T any](a, b func(T)) func(T) {
-	switch {
-	case a == nil:
-		return b
-	case b == nil:
-		return a
-	}
-	return func(x T) { a(x); b(x) }
 }

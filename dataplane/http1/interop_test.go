@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -17,7 +18,7 @@ import (
 func TestServerWithNetHTTP(t *testing.T) {
 	client, server := tcpPair(t)
 	serveOn(t, server, &Server{Handler: stream})
-	transport := &http.Transport{Dial: func(string, string) (net.Conn, error) {
+	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 		if client == nil {
 			return nil, errors.New("a second connection")
 		}
@@ -32,8 +33,14 @@ func TestServerWithNetHTTP(t *testing.T) {
 		body    []byte
 		chunked bool
 	}{
-		{"GET", nil, false}, {"HEAD", nil, false}, {"POST", []byte("abc"), false}, {"PUT", big, false},
-		{"POST", big, true}, {"OPTIONS", nil, false}, {"POST", []byte("x"), true}, {"DELETE", nil, false},
+		{"GET", nil, false},
+		{"HEAD", nil, false},
+		{"POST", []byte("abc"), false},
+		{"PUT", big, false},
+		{"POST", big, true},
+		{"OPTIONS", nil, false},
+		{"POST", []byte("x"), true},
+		{"DELETE", nil, false},
 	} {
 		var body io.Reader = bytes.NewReader(test.body)
 		if test.chunked {

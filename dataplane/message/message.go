@@ -15,7 +15,7 @@ type Version uint16
 
 // The versions that Cardea speaks.
 const (
-	HTTP10 Version = 1<<8 | 0
+	HTTP10 Version = 1 << 8
 	HTTP11 Version = 1<<8 | 1
 	HTTP2  Version = 2 << 8
 )
