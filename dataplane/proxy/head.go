@@ -118,6 +118,7 @@ func (x *Exchange) target(req *message.Request) {
 func (x *Exchange) copyFields(req *message.Request) {
 	in := &x.in.Fields
 	listed := connectionOptions(in)
+	x.out.FieldsDropped = 0 // or a retry would count them again
 	for i := range in.Len() {
 		f := in.At(i)
 		switch treatments[f.ID] {
@@ -154,10 +155,11 @@ func (x *Exchange) copyFields(req *message.Request) {
 	}
 }
 
-// decrement appends f with its number reduced by one; zero was answered before.
+// decrement appends f with its number reduced by one. Zero was answered before,
+// unless it stands in a further line.
 func (x *Exchange) decrement(req *message.Request, f *message.Field) {
 	n, ok := maxForwards(f.Value)
-	if !ok {
+	if !ok || n == 0 {
 		req.Fields.Append(f.ID, f.Name, f.Value)
 		return
 	}
