@@ -8,6 +8,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -83,7 +84,7 @@ func (x *Exchange) sendChunk(body message.Body) (int, error) {
 	x.touched = true
 	if err == io.EOF {
 		if x.trailers = body.Trailers(); x.trailers != nil {
-			x.trailers.Filter(mayTrail)
+			x.trailers.Filter(mayTrailRequest)
 		}
 		x.bodyRead.Store(true)
 		return 0, io.EOF
@@ -114,6 +115,12 @@ func (x *Exchange) replayable() bool {
 
 // bodyTaken reports whether the whole body of the request came from the client.
 func (x *Exchange) bodyTaken() bool { return x.in.Length == 0 || x.bodyRead.Load() }
+
+// mayTrailRequest is mayTrail for a request. A CGI program that merges trailers
+// into the head would read "X_Real_IP" as X-Real-IP there too.
+func mayTrailRequest(f *message.Field) bool {
+	return mayTrail(f) && (f.ID != message.Other || bytes.IndexByte(f.Name, '_') < 0)
+}
 
 // mayTrail reports whether a field line may be passed on in a trailer section.
 func mayTrail(f *message.Field) bool { return message.MayTrail(f.ID, f.Name) && !claims(f.Name) }
