@@ -63,7 +63,7 @@ generated:
 
 .PHONY: golden
 golden: ## Rewrite golden files and generated documentation; look at the diff.
-	$(GO) test ./api/... ./controllers/translate ./dataplane/observe ./dataplane/outcome -update
+	$(GO) test ./api/... ./controllers/translate ./controllers/manifest ./dataplane/observe -update
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (1m).

@@ -59,7 +59,7 @@ func (j *judge) log(v translate.Verdict) {
 }
 
 func keys(v translate.Verdict) []any {
-	all := []any{"level", v.Level.String(), "reason", string(v.Reason), "object", v.Origin.String()}
+	all := []any{"verdict", v.Level.String(), "reason", string(v.Reason), "object", v.Origin.String()}
 	if !v.Other.IsZero() {
 		all = append(all, "other", v.Other.String())
 	}

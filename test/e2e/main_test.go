@@ -57,6 +57,12 @@ func run(m *testing.M) int {
 	cluster.dir = dir
 
 	env := &envtest.Environment{ControlPlaneStopTimeout: 20 * time.Second}
+	// A folder of our own keeps the certificates when the API server is restarted.
+	env.ControlPlane.GetAPIServer().CertDir = filepath.Join(dir, "apiserver")
+	if err := os.Mkdir(filepath.Join(dir, "apiserver"), 0o700); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 2
+	}
 	args := env.ControlPlane.GetAPIServer().Configure()
 	args.Set("advertise-address", "198.18.0.1")
 	args.Set("service-cluster-ip-range", "198.19.0.0/16")
@@ -68,6 +74,7 @@ func run(m *testing.M) int {
 	}
 	defer func() { _ = env.Stop() }()
 	cfg.QPS, cfg.Burst = 1000, 2000
+	cfg.WarningHandler = rest.NoWarnings{}
 	cluster.env, cluster.rest = env, cfg
 	if err := prepare(); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e: prepare the cluster:", err)
