@@ -161,6 +161,27 @@ type Pool struct {
 	// port ExternalPort. It is resolved by the data plane, again every 30 s.
 	ExternalName string
 	ExternalPort uint16
+	// Protocol is what the endpoints speak; the zero value is HTTP1.
+	Protocol Protocol
+}
+
+// Protocol is what is spoken on the connections to an endpoint.
+type Protocol uint8
+
+const (
+	// HTTP1 is HTTP/1.1 in plain text.
+	HTTP1 Protocol = iota
+	// H2C is HTTP/2 in plain text by prior knowledge (RFC 9113 §3.3): the
+	// appProtocol kubernetes.io/h2c, and gRPC without TLS.
+	H2C
+)
+
+// String returns "http/1.1" or "h2c".
+func (p Protocol) String() string {
+	if p == H2C {
+		return "h2c"
+	}
+	return "http/1.1"
 }
 
 // An Endpoint is one address of a pool.

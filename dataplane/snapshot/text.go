@@ -101,6 +101,9 @@ func (p *Pool) text(b *strings.Builder) {
 	if p.ExternalName != "" {
 		fmt.Fprintf(b, "  external %s:%d", p.ExternalName, p.ExternalPort)
 	}
+	if p.Protocol != HTTP1 {
+		fmt.Fprintf(b, "  %s", p.Protocol)
+	}
 	b.WriteByte('\n')
 }
 

@@ -37,7 +37,7 @@ func TestText(t *testing.T) {
 		},
 		Pools: []*Pool{
 			{ID: "shop/api:80", Origin: Origin{Kind: "Service", Namespace: "shop", Name: "api"}},
-			{ID: "shop/web:http", ExternalName: "web.test", ExternalPort: 8080},
+			{ID: "shop/web:http", ExternalName: "web.test", ExternalPort: 8080, Protocol: H2C},
 		},
 	}
 	id := "shop/tls#" + cert.Digest[:16]
@@ -56,7 +56,7 @@ func TestText(t *testing.T) {
 		"shop.test  Prefix /b/a  -> pool shop/api:80  (Ingress shop/web d)",
 		"shop.test  Prefix /  -> pool shop/web:http  (Ingress shop/web a)  redirect-https",
 		"pool shop/api:80  (Service shop/api)",
-		"pool shop/web:http  external web.test:8080",
+		"pool shop/web:http  external web.test:8080  h2c",
 		"",
 	}, "\n")
 	if diff := cmp.Diff(want, s.Text()); diff != "" {

@@ -47,13 +47,13 @@ func newPool(s *Set, spec *snapshot.Pool) *Pool {
 }
 
 // describedBy reports whether spec is this pool's, and takes it over if so. A pool
-// that is to resolve another name is another pool.
+// that is to resolve another name, or to speak another protocol, is another pool.
 func (p *Pool) describedBy(spec *snapshot.Pool) bool {
 	old := p.spec.Load()
 	if old == spec {
 		return true
 	}
-	if old.ExternalName != spec.ExternalName || old.ExternalPort != spec.ExternalPort {
+	if old.ExternalName != spec.ExternalName || old.ExternalPort != spec.ExternalPort || old.Protocol != spec.Protocol {
 		return false
 	}
 	p.spec.Store(spec)
