@@ -57,6 +57,7 @@ const (
 	Size                     // bytes, or with one of the units k, m, g
 	Count                    // a whole number, from 1
 	Text                     // anything
+	Word                     // one of the words that the row names, in either case
 	SecretRef                // [namespace/]name of a Secret
 	ConfigMapRef             // [namespace/]name of a ConfigMap
 	ServiceRef               // name of a Service
@@ -64,7 +65,7 @@ const (
 
 // String returns the name that the documentation uses.
 func (k Kind) String() string {
-	return [...]string{"bool", "seconds", "size", "count", "text", "secretRef", "configMapRef", "serviceRef"}[k]
+	return [...]string{"bool", "seconds", "size", "count", "text", "word", "secretRef", "configMapRef", "serviceRef"}[k]
 }
 
 // Effect is what is at stake when a value cannot be used.

@@ -112,6 +112,25 @@ func TestParse(t *testing.T) {
 			want: annotation.Defaults(),
 		},
 		{
+			name: "words are read in either case",
+			in:   map[string]string{"nginx.ingress.kubernetes.io/backend-protocol": "grpc"},
+			want: with(func(s *annotation.Settings) { s.Backend = annotation.ProtocolGRPC }),
+		},
+		{
+			name: "a backend that wants TLS is not spoken to in plain text",
+			in:   map[string]string{"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"},
+			want: annotation.Defaults(),
+			problems: []string{
+				`nginx.ingress.kubernetes.io/backend-protocol protects: want AUTO, HTTP or GRPC, found "HTTPS": TLS to backends is not supported by Cardea`,
+			},
+		},
+		{
+			name:     "nor is one whose protocol is not known",
+			in:       map[string]string{"cardea.dev/backend-protocol": "FCGI"},
+			want:     annotation.Defaults(),
+			problems: []string{`cardea.dev/backend-protocol protects: want AUTO, HTTP or GRPC, found "FCGI"`},
+		},
+		{
 			name:     "unknown under our prefixes, foreign otherwise",
 			in:       map[string]string{"cardea.dev/sl-redirect": "true", "example.com/ssl-redirect": "false"},
 			want:     annotation.Defaults(),
@@ -265,6 +284,7 @@ paths closed. A value that switches the feature off is accepted.
 | size | bytes, or with one of the units ` + "`k`, `m`, `g`" + ` |
 | count | a whole number, from 1 |
 | text | anything |
+| word | one of the words named, in either case |
 | secretRef, configMapRef | ` + "`name` or `namespace/name`" + ` |
 | serviceRef | ` + "`name`" + ` |
 `)

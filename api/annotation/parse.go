@@ -83,6 +83,24 @@ func size(value string) (int64, bool) {
 	return int64(n) * unit, true
 }
 
+// parseProtocol reads backend-protocol. nginx has more words; what it does for
+// them Cardea does not do.
+func parseProtocol(s *Settings, value string) error {
+	switch strings.ToUpper(value) {
+	case "AUTO":
+		s.Backend = ProtocolAuto
+	case "HTTP":
+		s.Backend = ProtocolHTTP
+	case "GRPC":
+		s.Backend = ProtocolGRPC
+	case "HTTPS", "GRPCS":
+		return fmt.Errorf("want AUTO, HTTP or GRPC, found %s: TLS to backends is not supported by Cardea", quote(value))
+	default:
+		return fmt.Errorf("want AUTO, HTTP or GRPC, found %s", quote(value))
+	}
+	return nil
+}
+
 // unsupported is the row of a protecting annotation whose feature Cardea does not
 // have. The values in off switch the feature off and are accepted.
 func unsupported(name string, kind Kind, text string, off ...string) Annotation {

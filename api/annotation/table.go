@@ -15,7 +15,20 @@ type Settings struct {
 	// MaxBody is in bytes; 0 means no limit.
 	MaxBody int64
 	Tries   int
+	Backend Protocol
 }
+
+// Protocol is what the backend speaks.
+type Protocol uint8
+
+const (
+	// ProtocolAuto leaves it to the appProtocol of the Service's port.
+	ProtocolAuto Protocol = iota
+	// ProtocolHTTP is HTTP/1.1 in plain text.
+	ProtocolHTTP
+	// ProtocolGRPC is HTTP/2 in plain text.
+	ProtocolGRPC
+)
 
 // Defaults returns the settings of an object without annotations.
 func Defaults() Settings { return defaults }
@@ -43,6 +56,11 @@ var table = []Annotation{
 	unsupported("auth-tls-verify-client", Text, "Whether a client certificate is demanded.", "off"),
 	unsupported("auth-type", Text, "HTTP authentication."),
 	unsupported("auth-url", Text, "Service that is asked whether a request may pass."),
+	{
+		Name: "backend-protocol", Kind: Word, Effect: Protects, Default: "AUTO",
+		Text: "What the backend speaks: `HTTP` (HTTP/1.1), `GRPC` (HTTP/2 without TLS), or `AUTO`: HTTP/2 without TLS if the `appProtocol` of the Service's port is `kubernetes.io/h2c` or `grpc`, else HTTP/1.1. TLS to backends (`HTTPS`, `GRPCS`) is not supported; sending them plain text instead would show it to the network.",
+		set:  parseProtocol,
+	},
 	unsupported("configuration-snippet", Text, "Raw nginx configuration, which may hold access rules. It is never executed."),
 	unsupported("denylist-source-range", Text, "Client addresses that may not send requests."),
 	unsupported("enable-modsecurity", Bool, "Web application firewall.", "false"),

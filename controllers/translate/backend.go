@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/cardea-dev/cardea/api/annotation"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
@@ -33,7 +34,7 @@ func (b *hostBuild) backend(r *snapshot.Route, c *candidate) {
 	from := c.path.backend
 	switch {
 	case from.Service != nil:
-		b.service(r, v, c.claim.ingress.name.Namespace, from.Service)
+		b.service(r, v, c.claim, from.Service)
 	case from.Resource != nil:
 		r.Answer = &snapshot.Answer{Status: 503, Reason: "resource_backend"}
 		v.Reason = ResourceBackendUnsupported
@@ -47,8 +48,8 @@ func (b *hostBuild) backend(r *snapshot.Route, c *candidate) {
 
 func noService() *snapshot.Answer { return &snapshot.Answer{Status: 503, Reason: "no_service"} }
 
-func (b *hostBuild) service(r *snapshot.Route, v Verdict, namespace string, from *networkingv1.IngressServiceBackend) {
-	name := types.NamespacedName{Namespace: namespace, Name: from.Name}
+func (b *hostBuild) service(r *snapshot.Route, v Verdict, claim *claim, from *networkingv1.IngressServiceBackend) {
+	name := types.NamespacedName{Namespace: claim.ingress.name.Namespace, Name: from.Name}
 	b.out.services[name] = struct{}{}
 	service := b.services[name]
 	if service == nil {
@@ -66,10 +67,18 @@ func (b *hostBuild) service(r *snapshot.Route, v Verdict, namespace string, from
 		b.judge(v, "Service %s has no TCP port %s; it has %s. The path answers 503. Correct the port here or in the Service.", name, portText(from.Port), portsText(service))
 		return
 	}
+	app := appProtocol(service, number)
+	protocol, ok := protocolOf(claim.settings.Backend, app)
+	if !ok {
+		r.Answer = &snapshot.Answer{Status: 503, Reason: "config_rejected"}
+		v.Reason = BackendProtocolUnsupported
+		b.judge(v, "Port %d of Service %s has appProtocol %q, and Cardea does not speak TLS to backends; the path answers 503, because plain text would show the requests to the network. Name a port without TLS, or write the annotation backend-protocol if this one has none.", number, name, brief(app))
+		return
+	}
 	want := wantedPool{
 		service: name,
 		port:    number,
-		pool:    snapshot.Pool{ID: fmt.Sprintf("%s:%d", name, number), Origin: serviceOrigin(service)},
+		pool:    snapshot.Pool{ID: fmt.Sprintf("%s:%d", name, number), Origin: serviceOrigin(service), Protocol: protocol},
 	}
 	if service.Spec.Type == corev1.ServiceTypeExternalName {
 		external := string(snapshot.NormalizeHost(nil, []byte(service.Spec.ExternalName)))
@@ -83,6 +92,10 @@ func (b *hostBuild) service(r *snapshot.Route, v Verdict, namespace string, from
 		want.pool.ExternalName, want.pool.ExternalPort = external, uint16(target)
 		// Connections to one name are none to another.
 		want.pool.ID += fmt.Sprintf("@%s:%d", external, target)
+	}
+	if protocol != snapshot.HTTP1 {
+		// Nor are connections of one protocol any of another.
+		want.pool.ID += "+" + protocol.String()
 	}
 	b.out.pools[want.pool.ID] = want
 	r.Pool, r.Service = want.pool.ID, want.pool.Origin
@@ -117,6 +130,35 @@ func servicePort(s *corev1.Service, want networkingv1.ServiceBackendPort) (numbe
 		return want.Number, want.Number, true
 	}
 	return 0, 0, false
+}
+
+// appProtocol returns the appProtocol of a Service's TCP port, "" if none.
+func appProtocol(s *corev1.Service, number int32) string {
+	for i := range s.Spec.Ports {
+		if p := &s.Spec.Ports[i]; isTCP(p.Protocol) && p.Port == number && p.AppProtocol != nil {
+			return *p.AppProtocol
+		}
+	}
+	return ""
+}
+
+// protocolOf decides what a backend speaks; ok is false for TLS. The annotation
+// counts before the appProtocol, because its author is the one who wants the path
+// served so. An appProtocol that is not known says nothing.
+func protocolOf(setting annotation.Protocol, app string) (_ snapshot.Protocol, ok bool) {
+	switch setting {
+	case annotation.ProtocolHTTP:
+		return snapshot.HTTP1, true
+	case annotation.ProtocolGRPC:
+		return snapshot.H2C, true
+	}
+	switch strings.TrimPrefix(strings.ToLower(app), "kubernetes.io/") {
+	case "h2c", "grpc":
+		return snapshot.H2C, true
+	case "https", "wss", "grpcs":
+		return snapshot.HTTP1, false
+	}
+	return snapshot.HTTP1, true
 }
 
 // isTCP reports whether p, empty meaning TCP, can carry HTTP/1.1.
