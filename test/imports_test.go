@@ -30,13 +30,14 @@ var mayImport = map[string][]string{
 
 	"dataplane/outcome":  {"dataplane/snapshot"},
 	"dataplane/http1":    {"dataplane/message", "dataplane/outcome"},
+	"dataplane/http2":    {"dataplane/message", "dataplane/outcome"},
 	"dataplane/listen":   {"dataplane/snapshot", "dataplane/outcome"},
 	"dataplane/observe":  {"dataplane/snapshot", "dataplane/outcome"},
-	"dataplane/upstream": {"dataplane/snapshot", "dataplane/outcome", "dataplane/message", "dataplane/http1"},
+	"dataplane/upstream": {"dataplane/snapshot", "dataplane/outcome", "dataplane/message", "dataplane/http1", "dataplane/http2"},
 	"dataplane/proxy":    {"dataplane/snapshot", "dataplane/outcome", "dataplane/message", "dataplane/upstream"},
 	"dataplane/filter":   {"dataplane/snapshot", "dataplane/outcome", "dataplane/message", "dataplane/upstream", "dataplane/proxy"},
 	"dataplane": {
-		"dataplane/snapshot", "dataplane/outcome", "dataplane/message", "dataplane/http1", "dataplane/listen",
+		"dataplane/snapshot", "dataplane/outcome", "dataplane/message", "dataplane/http1", "dataplane/http2", "dataplane/listen",
 		"dataplane/upstream", "dataplane/proxy", "dataplane/filter",
 	},
 
@@ -52,6 +53,7 @@ var mayImport = map[string][]string{
 
 	"test":         {},
 	"test/harness": {"*"},
+	"test/bench":   {},
 }
 
 // forbidden dependencies, direct or not, by prefix of the importing package.
