@@ -19,6 +19,9 @@ func (o *Observer) logRequest(r *outcome.Request) {
 	if c := r.Conn; c != nil {
 		e.str("listener", c.Listener)
 		e.addr("remote", c.Remote)
+		if r.Client.IsValid() && r.Client != c.Remote.Addr() {
+			e.ip("client", r.Client)
+		}
 	}
 	e.str("method", r.Method)
 	e.bytes("host", r.Host)
@@ -57,6 +60,9 @@ func (o *Observer) logRequest(r *outcome.Request) {
 	}
 	if r.FirstByte > 0 {
 		e.seconds("first_byte_seconds", r.FirstByte)
+	}
+	if r.FieldsDropped > 0 {
+		e.int("fields_dropped", int64(r.FieldsDropped))
 	}
 	e.int("bytes_in", r.BodyIn)
 	e.int("bytes_out", r.BodyOut)

@@ -3,6 +3,9 @@ package observe
 import (
 	"bytes"
 	"encoding/json"
+	"net/netip"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -28,11 +31,13 @@ func TestAccessLog(t *testing.T) {
 	secured := *conn
 	secured.TLS = &outcome.Handshake{SNI: "shop.test", Version: 0x0304, ClientCertificate: &outcome.ClientCertificate{Digest: "abc"}}
 	r.Conn = &secured
+	r.Client = netip.MustParseAddr("203.0.113.9")
+	r.FieldsDropped = 2
 	w.sink.Request(r)
 	w.Flush()
 	want := map[string]any{
 		"time": "2026-05-01T12:00:00.001500Z", "log": "access", "conn": 7.0, "id": "r-1", "listener": "https",
-		"remote": "192.0.2.1:4711", "method": "GET", "host": "shop.test", "path": "/a", "proto": "HTTP/1.1",
+		"remote": "192.0.2.1:4711", "client": "203.0.113.9", "fields_dropped": 2.0, "method": "GET", "host": "shop.test", "path": "/a", "proto": "HTTP/1.1",
 		"status": 200.0, "reason": "ok", "route_host": "shop.test", "ingress": "shop/web",
 		"field": "spec.rules[0].http.paths[0]", "service": "shop/api", "pool": "p", "endpoint": "[2001:db8::1]:8080",
 		"attempts": 1.0, "duration_seconds": 0.0015, "connect_seconds": 0.0002, "first_byte_seconds": 0.001,
@@ -253,5 +258,36 @@ func BenchmarkRequest(b *testing.B) {
 				w.sink.Request(r)
 			}
 		})
+	}
+}
+
+// TestLogFieldsAreDocumented holds docs/logs.md complete: it has a row for every
+// field that the two logs can write, and none for others.
+func TestLogFieldsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/logs.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	access, handshakes, ok := strings.Cut(string(page), "## Handshake log")
+	if !ok {
+		t.Fatal("docs/logs.md has no section on the handshake log")
+	}
+	written := regexp.MustCompile(`\be\.\w+\("(\w+)"`)
+	row := regexp.MustCompile("(?m)^\\| `(\\w+)`")
+	for file, section := range map[string]string{"access.go": access, "handshakelog.go": handshakes} {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, got := map[string]bool{"time": true, "log": true}, map[string]bool{}
+		for _, m := range written.FindAllStringSubmatch(string(source), -1) {
+			want[m[1]] = true
+		}
+		for _, m := range row.FindAllStringSubmatch(section, -1) {
+			got[m[1]] = true
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("docs/logs.md has other fields than %s (-want +got):\n%s", file, diff)
+		}
 	}
 }

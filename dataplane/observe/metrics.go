@@ -22,6 +22,7 @@ type metrics struct {
 	attempts         *prometheus.CounterVec
 	upstreamRequests *prometheus.CounterVec
 	connectDuration  prometheus.Histogram
+	fieldsDropped    prometheus.Counter
 	health           *prometheus.CounterVec
 
 	connections        *prometheus.CounterVec
@@ -88,6 +89,8 @@ func newMetrics(cfg Config) *metrics {
 			"Bytes of request bodies received, without framing.", "host"),
 		responseBytes: b.counters("cardea_response_body_bytes_total",
 			"Bytes of response bodies sent, without framing.", "host"),
+		fieldsDropped: b.counters("cardea_request_fields_dropped_total",
+			"Header fields of requests that were not passed on because of an underscore in their name.").WithLabelValues(),
 		attempts: b.counters("cardea_upstream_attempts_total",
 			"Attempts at endpoints. More attempts than requests means that some were tried again.", "host"),
 		upstreamRequests: b.counters("cardea_upstream_requests_total",

@@ -450,7 +450,10 @@ func TestLint(t *testing.T) {
 // exercise makes every metric have a value.
 func (w *world) exercise(tb testing.TB) {
 	w.publish(tb, host("shop.test", "api", cert("tls", 1)))
-	w.sink.Request(request("shop.test"))
+	dropped := request("shop.test")
+	dropped.FieldsDropped = 2
+	w.sink.Request(dropped)
+	w.want(tb, "cardea_request_fields_dropped_total", map[string]float64{"": 2})
 	w.sink.Handshake(handshake("shop.test", "shop.test"))
 	done := handshake("shop.test", "shop.test")
 	done.Result, done.Reason = outcome.Done, outcome.OK

@@ -133,6 +133,17 @@ func (r *record) addr(key string, a netip.AddrPort) {
 	}
 }
 
+func (r *record) ip(key string, a netip.Addr) {
+	r.key(key)
+	if r.format == JSON {
+		r.buf = append(r.buf, '"')
+	}
+	r.buf = a.AppendTo(r.buf)
+	if r.format == JSON {
+		r.buf = append(r.buf, '"')
+	}
+}
+
 // object writes "namespace/name" of an origin.
 func (r *record) object(key string, o *snapshot.Origin) {
 	if o.IsZero() {

@@ -18,6 +18,9 @@ func (m *metrics) request(r *outcome.Request) {
 	}
 	m.hosts.counter(host, r).Inc()
 
+	if r.FieldsDropped > 0 {
+		m.fieldsDropped.Add(float64(r.FieldsDropped))
+	}
 	t := m.hosts.trafficOf(host)
 	if !r.Upgraded { // a tunnel lasts as long as its ends want
 		t.duration.Observe(r.Duration.Seconds())
