@@ -145,7 +145,7 @@ func anticipatesBody(method string) bool {
 // validRequestLine guards against a target that would split the head.
 func validRequestLine(req *message.Request) bool {
 	for _, b := range req.Target {
-		if !targetByte(b) {
+		if !message.TargetByte(b) {
 			return false
 		}
 	}

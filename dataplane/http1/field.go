@@ -40,7 +40,7 @@ func (h *facts) field(f *message.Fields, line []byte) (problem string) {
 	case message.Connection:
 		return h.connection(value)
 	case message.Trailer:
-		return announcedTrailers(value)
+		return message.AnnouncedTrailers(value)
 	}
 	return ""
 }
@@ -86,20 +86,6 @@ func (h *facts) connection(list []byte) (problem string) {
 			h.upgradeOption = true
 		case !message.MayNameInConnection(message.Lookup(option)):
 			return "Connection names a field that is not of the connection"
-		}
-	}
-	return ""
-}
-
-// announcedTrailers refuses a Trailer field that announces framing.
-func announcedTrailers(list []byte) (problem string) {
-	for name, rest := message.NextElement(list); name != nil; name, rest = message.NextElement(rest) {
-		if !message.IsToken(name) {
-			return "Trailer names something that is not a field"
-		}
-		switch message.Lookup(name) {
-		case message.ContentLength, message.TransferEncoding, message.Trailer, message.Host:
-			return "Trailer names a field that cannot be a trailer"
 		}
 	}
 	return ""

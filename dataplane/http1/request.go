@@ -72,10 +72,10 @@ func (h *requestHead) requestLine(line []byte) *outcome.Error {
 		return refuse("request line that does not start with a method and one space")
 	}
 	method, rest := line[:n], line[n+1:]
-	h.req.Method = internMethod(method, h.method)
+	h.req.Method = message.InternMethod(method, h.method)
 
 	n = 0
-	for n < len(rest) && targetByte(rest[n]) {
+	for n < len(rest) && message.TargetByte(rest[n]) {
 		n++
 	}
 	switch {
@@ -96,10 +96,6 @@ func (h *requestHead) requestLine(line []byte) *outcome.Error {
 	}
 	return h.target(target)
 }
-
-// targetByte reports whether c may stand in a request target: visible ASCII. A
-// fragment is never sent (RFC 9110 §7.1).
-func targetByte(c byte) bool { return c > ' ' && c < 0x7f && c != '#' }
 
 func (h *requestHead) version(b []byte) *outcome.Error {
 	switch string(b) {
@@ -200,32 +196,4 @@ func (h *requestHead) keepAlive() bool {
 		return h.facts.keepAlive && !h.facts.close
 	}
 	return !h.facts.close
-}
-
-// internMethod returns the method as a string without allocating if it is a known
-// one, or the same as last time.
-func internMethod(b []byte, last string) string {
-	switch string(b) {
-	case "GET":
-		return "GET"
-	case "HEAD":
-		return "HEAD"
-	case "POST":
-		return "POST"
-	case "PUT":
-		return "PUT"
-	case "DELETE":
-		return "DELETE"
-	case "OPTIONS":
-		return "OPTIONS"
-	case "PATCH":
-		return "PATCH"
-	case "TRACE":
-		return "TRACE"
-	case "CONNECT":
-		return "CONNECT"
-	case last:
-		return last
-	}
-	return string(b)
 }
