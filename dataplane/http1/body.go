@@ -38,6 +38,8 @@ type body struct {
 	// zero, an end for the whole.
 	timeout  time.Duration
 	deadline time.Time
+	// waiting, if not nil, is called once, when nothing has come for waitingAfter.
+	waiting func()
 
 	done bool
 	// err ended the body before its end.
@@ -52,7 +54,7 @@ type body struct {
 func (b *body) reset(rd *reader, side outcome.Side, maxFields int) {
 	b.rd, b.side, b.framing, b.done, b.err = rd, side, framedNone, true, nil
 	b.remain, b.limit, b.count = 0, 0, 0
-	b.timeout, b.deadline = 0, time.Time{}
+	b.timeout, b.deadline, b.waiting = 0, time.Time{}, nil
 	b.begun.Store(false)
 	b.broken.Store(false)
 	b.chunks.reset(maxFields)
@@ -156,6 +158,15 @@ func (b *body) fill(want int64) error {
 		if t := now.Add(b.timeout); until.IsZero() || t.Before(until) {
 			until = t
 		}
+	}
+	if early := now.Add(waitingAfter); b.waiting != nil && (until.IsZero() || early.Before(until)) {
+		err := b.rd.fill(now, early, want)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		b.waiting()
+		b.waiting = nil
+		now = time.Now()
 	}
 	return b.rd.fill(now, until, want)
 }

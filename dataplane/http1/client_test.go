@@ -234,13 +234,16 @@ func TestClientTimeouts(t *testing.T) {
 			defer c.Close()
 			_ = c.End(nil)
 			_, _ = io.WriteString(far, ok200+"Content-Length: 3\r\n\r\nab")
-			calls := 0
-			if _, err := c.Response(func() { calls++ }); err != nil || calls != 0 {
+			calls, waited := 0, time.Time{}
+			if _, err := c.Response(func() { calls, waited = calls+1, time.Now() }); err != nil || calls != 0 {
 				t.Fatalf("Response = %v, waiting called %d times", err, calls)
 			}
 			start := time.Now()
 			_, err := readAll(c.Body())
 			check(t, err, outcome.UpstreamTimeout, start, 5*time.Second)
+			if calls != 1 || waited.Sub(start) != 200*time.Millisecond {
+				t.Errorf("waiting was called %d times, last after %v; want once, after 200ms", calls, waited.Sub(start))
+			}
 		})
 	})
 	t.Run("send", func(t *testing.T) {

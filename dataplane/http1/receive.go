@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// waitingAfter is when Response calls waiting.
+	// waitingAfter is when Response, and later Body, calls waiting.
 	waitingAfter = 200 * time.Millisecond
 	// maxInterims is how many interim responses may come before the final one.
 	maxInterims = 32
@@ -21,7 +21,8 @@ const (
 // Response waits for the next response head, interim ones included; call it again
 // after one of those (but 101, which is final). It is valid until Close, an
 // interim one until the next call. waiting, if not nil, is called once, from this
-// goroutine, when nothing has arrived for 200 ms.
+// goroutine, when nothing has arrived for 200 ms; and once more, from the goroutine
+// that reads the body, when that is the case there.
 func (c *ClientConn) Response(waiting func()) (*message.Response, error) {
 	if !c.started || c.final {
 		return nil, misuse("response outside of an attempt")
@@ -32,6 +33,7 @@ func (c *ClientConn) Response(waiting func()) (*message.Response, error) {
 	if err := c.accept(); err != nil {
 		return nil, err
 	}
+	c.body.waiting = waiting
 	return &c.res, nil
 }
 

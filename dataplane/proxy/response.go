@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"io"
-	"time"
 
 	"github.com/cardea-dev/cardea/dataplane/message"
 	"github.com/cardea-dev/cardea/dataplane/outcome"
@@ -20,15 +19,17 @@ func (x *Exchange) respond(res *message.Response) *outcome.Error {
 		return err
 	}
 	body := x.up.Body()
+	x.move()
 	for queued := true; ; {
 		if queued && !body.Ready() {
 			if err := x.d.Flush(); err != nil {
 				return downstream(err)
 			}
 			queued = false
-			x.watchBody(res)
 		}
+		x.move()
 		chunk, err := body.Next()
+		x.move()
 		if err == io.EOF { // itself: an error may wrap it
 			break
 		}
@@ -40,9 +41,6 @@ func (x *Exchange) respond(res *message.Response) *outcome.Error {
 		}
 		x.out.BodyOut += int64(len(chunk))
 		queued = true
-		if x.sending {
-			x.moves.Add(1)
-		}
 	}
 	return x.end(body.Trailers())
 }
@@ -56,11 +54,11 @@ func (x *Exchange) end(trailers *message.Fields) *outcome.Error {
 	return downstream(x.d.End(trailers))
 }
 
-// watchBody watches the client of a response that may go on for long: one of
-// unknown length, such as an event stream, or one that is slow.
-func (x *Exchange) watchBody(res *message.Response) {
-	if res.Length < 0 || time.Since(x.out.Start) > patience {
-		x.watch()
+// move tells the sender's clock that the exchange has gone from waiting for the
+// endpoint to work of its own, or back.
+func (x *Exchange) move() {
+	if x.sending {
+		x.moves.Add(1)
 	}
 }
 

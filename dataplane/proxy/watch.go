@@ -6,7 +6,8 @@ import "time"
 // client still waits.
 const patience = 200 * time.Millisecond
 
-// waiting is called when the endpoint has kept the exchange waiting.
+// waiting is called when the endpoint has kept the exchange waiting, for a head or
+// for more of a body.
 func (x *Exchange) waiting() { x.watch() }
 
 // watch begins to watch for the client's leaving. While the body flows that is

@@ -29,7 +29,8 @@ type Stream interface {
 	// Response waits for the next response head, interim ones (1xx) included;
 	// call it again after an interim one. It is valid until Close. waiting, if not
 	// nil, is called once, from this goroutine, when nothing has arrived for
-	// 200 ms.
+	// 200 ms; and once more when that is the case in the body, from the goroutine
+	// that reads it.
 	Response(waiting func()) (*message.Response, error)
 	// Body of the final response.
 	Body() message.Body
