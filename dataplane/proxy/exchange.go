@@ -46,7 +46,8 @@ type Exchange struct {
 	bodyIn            atomic.Int64
 
 	// The sender, if one runs: what it tells by requestSent and sendErr, when it
-	// ends by sent; what it is told by moves and takeOver.
+	// ends by sent; what it is told by takeOver and by moves, which is even while
+	// the exchange waits for the endpoint and odd while it does not.
 	sending        bool
 	requestSent    atomic.Bool
 	sendErr        atomic.Pointer[outcome.Error]

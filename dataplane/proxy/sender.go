@@ -73,7 +73,7 @@ func (x *Exchange) clock() *outcome.Error {
 	}
 	for seen := int64(-1); ; {
 		now := x.moves.Load()
-		if now == seen {
+		if now == seen && now%2 == 0 {
 			return &outcome.Error{Side: outcome.Upstream, Reason: outcome.UpstreamTimeout, Detail: "no progress of the response"}
 		}
 		seen = now
