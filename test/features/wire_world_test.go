@@ -187,6 +187,13 @@ func (o *origin) got() (all []string) {
 	return all
 }
 
+// conn returns a connection by its number.
+func (o *origin) conn(n int) *originConn {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.conns[n]
+}
+
 // An originConn is a connection to the origin.
 type originConn struct {
 	net.Conn
