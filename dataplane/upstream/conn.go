@@ -13,13 +13,18 @@ type Conn struct {
 	// Stream carries the attempt. Call Done, never the Close of it.
 	Stream
 	Endpoint *Endpoint
-	// Reused says that the connection was kept from an earlier exchange.
+	// Reused says that the connection was kept from an earlier exchange, or carries
+	// others.
 	Reused bool
-	// ConnectTime is how long the dial took; 0 for a reused connection.
+	// ConnectTime is how long the dial took, or the wait for another attempt's; 0 if
+	// there was none.
 	ConnectTime time.Duration
 
-	nc  net.Conn
-	out atomic.Bool
+	// shared is the connection if it carries other attempts too. Then nc is nil, and
+	// so is all that follows but out.
+	shared *shared
+	nc     net.Conn
+	out    atomic.Bool
 	// keeps is how long the endpoint has told to keep the connection idle, if it
 	// has told; until is when it is not to be used any more, zero if nothing is
 	// known of that. See keepalive.go.
@@ -57,15 +62,19 @@ func (c *Conn) handOut(reused bool) {
 }
 
 // Done ends the attempt. The connection is kept if the stream says that it may
-// carry another one, the endpoint has not told that it will close it right away, is
-// still in force, and there is room; else it is closed. Calling it again does nothing, but c may by then be another's: call it
-// once.
+// carry another one, the endpoint has not told that it will close it right away,
+// is still in force, and there is room; else it is closed. Calling it again does
+// nothing, but c may by then be another's: call it once.
 func (c *Conn) Done() {
 	if !c.out.CompareAndSwap(true, false) {
 		return
 	}
 	reusable := c.Stream.Close()
 	c.Endpoint.busy.Add(-1)
+	if c.shared != nil {
+		c.shared.release(c)
+		return
+	}
 	if !reusable || !c.setLimit() || !c.Endpoint.keep(c) {
 		c.nc.Close()
 	}

@@ -28,6 +28,12 @@
 // connection. It is made rare by heeding the endpoint's Keep-Alive field: a
 // connection that the endpoint is about to close is not used.
 //
+// To an endpoint of a pool that speaks HTTP/2 there are few connections, and each
+// carries many streams: an attempt takes a stream of one that is in use and has
+// room, then of an idle one. If there is none, one attempt dials and the others
+// wait for that dial. A connection that is closing (GOAWAY, an error, the endpoint
+// gone) takes no more streams and is closed after the last.
+//
 // A connection is reused for its own endpoint of its own pool only, and the pool's
 // ID holds everything that makes connections not interchangeable.
 //

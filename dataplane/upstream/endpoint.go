@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -21,13 +22,20 @@ type Endpoint struct {
 	// idle is a stack; the connections are in the order in which they were kept.
 	idle []*Conn
 	gone bool
+
+	// shared are the connections that carry many streams, in the order in which
+	// they were made; dialing is the dial of one that is under way. breaks counts
+	// those that ended other than by our wish.
+	shared  []*shared
+	dialing *sharedDial
+	breaks  uint64
 }
 
 func newEndpoint(p *Pool, spec snapshot.Endpoint) *Endpoint {
 	return &Endpoint{Endpoint: spec, pool: p, dials: make(chan struct{}, p.set.cfg.MaxDials)}
 }
 
-// Busy returns the number of connections that are in use.
+// Busy returns the number of attempts that are under way.
 func (e *Endpoint) Busy() int { return int(e.busy.Load()) }
 
 // take returns the connection that was kept last and is alive, nil if none is.
@@ -116,20 +124,27 @@ func (e *Endpoint) expire(now, age uint32) []*Conn {
 	return old
 }
 
-// retire closes the idle connections; from now on none is kept.
+// retire closes the idle connections, the others when they are done; from now on
+// none is kept.
 func (e *Endpoint) retire() {
 	e.mu.Lock()
-	idle := e.idle
+	idle, multi := e.idle, slices.Clone(e.shared)
 	e.idle, e.gone = nil, true
+	for _, sc := range multi {
+		e.unlist(sc)
+	}
 	e.mu.Unlock()
 	e.pool.set.idle.Add(-int64(len(idle)))
 	for _, c := range idle {
 		c.nc.Close()
+	}
+	for _, sc := range multi {
+		sc.m.Drain()
 	}
 }
 
 func (e *Endpoint) idleCount() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return len(e.idle)
+	return len(e.idle) + e.idleShared()
 }

@@ -98,5 +98,12 @@ func (p *Pool) expire(now, age uint32) {
 		for _, c := range old {
 			c.nc.Close()
 		}
+		if p.multiplexed() {
+			multi := e.expireShared(now, age)
+			p.count.expired.Add(uint64(len(multi)))
+			for _, m := range multi {
+				m.Drain()
+			}
+		}
 	}
 }

@@ -18,6 +18,8 @@ import (
 type Pool struct {
 	set  *Set
 	spec atomic.Pointer[snapshot.Pool]
+	// protocol is spec's, which is the same as long as there is this pool.
+	protocol snapshot.Protocol
 	// list is replaced as a whole; what it points to is never written again.
 	list atomic.Pointer[[]*Endpoint]
 	// next is the turn of the round robin. It starts anywhere, so that replicas
@@ -36,7 +38,7 @@ type Pool struct {
 }
 
 func newPool(s *Set, spec *snapshot.Pool) *Pool {
-	p := &Pool{set: s}
+	p := &Pool{set: s, protocol: spec.Protocol}
 	p.spec.Store(spec)
 	p.list.Store(new([]*Endpoint))
 	p.next.Store(uint64(rand.Uint32()))
@@ -59,6 +61,9 @@ func (p *Pool) describedBy(spec *snapshot.Pool) bool {
 	p.spec.Store(spec)
 	return true
 }
+
+// multiplexed reports whether the connections are of type [Multiplex].
+func (p *Pool) multiplexed() bool { return p.protocol == snapshot.H2C }
 
 // ID returns the pool's ID.
 func (p *Pool) ID() string { return p.spec.Load().ID }
@@ -128,6 +133,9 @@ func lastIndex(tried []netip.AddrPort, addr netip.AddrPort) int {
 // 0 means 5 s. When ctx ends first, because the client left, the reason of the
 // error is client_closed. Call [Conn.Done] on the connection.
 func (p *Pool) Get(ctx context.Context, e *Endpoint, connectTimeout time.Duration) (*Conn, *outcome.Error) {
+	if p.multiplexed() {
+		return p.join(ctx, e, connectTimeout, false)
+	}
 	if c := e.take(); c != nil {
 		p.count.reuses.Add(1)
 		return c, nil
@@ -136,8 +144,12 @@ func (p *Pool) Get(ctx context.Context, e *Endpoint, connectTimeout time.Duratio
 }
 
 // Dial is Get without the kept connections: for a retry after one of them turned
-// out to be dead.
+// out to be dead. Of connections that carry many streams it passes over those that
+// were there when the last one broke.
 func (p *Pool) Dial(ctx context.Context, e *Endpoint, connectTimeout time.Duration) (*Conn, *outcome.Error) {
+	if p.multiplexed() {
+		return p.join(ctx, e, connectTimeout, true)
+	}
 	start := time.Now()
 	nc, err := e.dial(ctx, connectTimeout)
 	if err != nil {

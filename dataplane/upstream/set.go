@@ -19,6 +19,9 @@ type Config struct {
 	// Stream makes the client side of the protocol on a new connection. Nil means
 	// HTTP/1.1.
 	Stream func(net.Conn) Stream
+	// Multiplex makes the client side of HTTP/2 on a new connection to an endpoint of
+	// a pool that speaks it.
+	Multiplex func(net.Conn) Multiplex
 	// Dial connects to an address that the guard has passed. Nil means TCP with
 	// TCP_NODELAY and keep-alive probes.
 	Dial func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)

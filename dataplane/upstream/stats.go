@@ -12,7 +12,8 @@ import (
 type Stats struct {
 	Pool   string
 	Origin snapshot.Origin
-	// Endpoints in force, and the idle and busy connections to them.
+	// Endpoints in force, the idle connections to them, and those in use; for one
+	// that carries many streams, these.
 	Endpoints, Idle, Busy int
 	// Dials that made a connection, and those that did not.
 	Dials, DialErrors uint64
