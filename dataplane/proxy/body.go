@@ -30,6 +30,8 @@ const (
 // send sends the request, or as much of it as is there.
 func (x *Exchange) send() *outcome.Error {
 	policy := &x.plan.policy
+	x.sendErr.Store(nil)
+	x.requestSent.Store(false)
 	x.up.Timeouts(policy.ReadTimeout, policy.SendTimeout)
 	err := x.up.Head(&x.req)
 	if err == nil {
@@ -70,8 +72,6 @@ func (x *Exchange) sendBody() error {
 		sent += n
 	}
 	x.up.Timeouts(0, x.plan.policy.SendTimeout)
-	x.sendErr.Store(nil)
-	x.requestSent.Store(false)
 	x.sending = true
 	go x.runSender()
 	return nil
