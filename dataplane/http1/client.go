@@ -243,6 +243,7 @@ func (c *ClientConn) Close() (reusable bool) {
 		c.res.Status != 101 && c.head.keepAlive() && c.body.framing != framedClose &&
 		c.rd.buffered() == 0 && c.rd.err == nil && !c.rd.interrupted.Load() && !c.wr.interrupted.Load()
 	c.started = false
+	c.body.waiting = nil
 	c.rd.release()
 	c.wr.release()
 	if !reusable {
