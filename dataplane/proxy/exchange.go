@@ -72,6 +72,10 @@ type Exchange struct {
 	idMemory                     [32]byte
 }
 
+// unreadLimit is the largest body, by its Content-Length, behind which a connection
+// is meant to go on when nobody has read it.
+const unreadLimit = 256 << 10
+
 func newExchange() *Exchange {
 	x := &Exchange{
 		sent:       make(chan struct{}, 1),
@@ -136,6 +140,11 @@ func (x *Exchange) Answer(status int, body string, fields ...string) *outcome.Er
 
 // answer sends x.res with x.text as its body.
 func (x *Exchange) answer() *outcome.Error {
+	if x.in.Length > unreadLimit && !x.bodyTaken() {
+		// Nobody will read that much for nothing. A client that is not told so may
+		// lose the request that it sends next.
+		x.d.Close()
+	}
 	x.res.Version = message.HTTP11
 	x.res.Length = int64(len(x.text))
 	if err := x.sendHead(&x.res); err != nil {

@@ -214,6 +214,46 @@ func TestWireContinue(t *testing.T) {
 	})
 }
 
+// A body that is too large is refused; when it is more than anybody will read, the
+// answer says that the connection ends.
+func TestWireBodyLimit(t *testing.T) {
+	for _, tt := range []struct {
+		name, fields, body string
+		status             int
+		closes             bool
+	}{
+		{"as large as allowed", "Content-Length: 5\r\n", "hello", 200, false},
+		{"a little too large", "Content-Length: 6\r\n", "hello!", 413, false},
+		{"far too large", "Content-Length: 1000000\r\n", "", 413, true},
+		{"chunks as large as allowed", "Transfer-Encoding: chunked\r\n", "3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n", 200, false},
+		{"chunks too large", "Transfer-Encoding: chunked\r\n", "3\r\nhel\r\n3\r\nlo!\r\n0\r\n\r\n", 413, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWire(t, wireOptions{policy: snapshot.Policy{MaxBody: 5}}, answering(plainAnswer))
+			c := w.dial()
+			c.send(request("POST", "/", tt.fields) + tt.body)
+			if a := c.want("POST", tt.status); a.Close != tt.closes {
+				t.Errorf("the answer ends the connection: %t, want %t", a.Close, tt.closes)
+			}
+			if o := w.outcome(); o.status != tt.status {
+				t.Errorf("outcome = %+v, want %d", o, tt.status)
+			}
+			if tt.closes {
+				c.closed()
+			} else {
+				c.send(get("/"))
+				c.want("GET", 200)
+			}
+			for _, got := range w.origin.got() {
+				if tt.status == 413 && strings.Contains(got, "lo!") {
+					t.Errorf("the origin got %q", got)
+				}
+			}
+		})
+	}
+}
+
 // A pipeline is answered in order, request by request, over one connection to the
 // origin.
 func TestWirePipeline(t *testing.T) {
