@@ -159,11 +159,16 @@ func (x *Exchange) answer() *outcome.Error {
 	return downstream(x.d.End(nil))
 }
 
-// sendHead queues the final response head.
+// sendHead queues the final response head. One that the engine does not accept
+// leaves room for an answer that says so.
 func (x *Exchange) sendHead(res *message.Response) *outcome.Error {
+	err := downstream(x.d.Head(res))
+	if err != nil && err.Side == outcome.Internal {
+		return err
+	}
 	x.answered, x.headSent = true, true
 	x.out.Status = res.Status
-	return downstream(x.d.Head(res))
+	return err
 }
 
 // describe completes the outcome with what the exchange has found out.

@@ -334,6 +334,26 @@ func TestPhases(t *testing.T) {
 	}
 }
 
+// A head that a filter made unsendable is a 500, not half an answer.
+func TestUnsendableHead(t *testing.T) {
+	f := func(snapshot.Policy) proxy.Hooks {
+		return proxy.Hooks{Response: func(_ *proxy.Exchange, res *message.Response) *outcome.Error {
+			res.Fields.AddName("X-Split", "a\r\nSet-Cookie: evil")
+			return nil
+		}}
+	}
+	w := newWorld(t, settings{filters: []proxy.Filter{f}}, backend(t, echo))
+	c := w.dial()
+	for range 2 {
+		c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		res, _ := c.response("GET")
+		if res.StatusCode != 500 || res.Header.Get("Set-Cookie") != "" {
+			t.Errorf("response %d %v, want a plain 500", res.StatusCode, res.Header)
+		}
+		w.outcome(outcome.InternalError, 500)
+	}
+}
+
 func TestPanicInPhase(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
