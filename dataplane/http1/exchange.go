@@ -146,10 +146,16 @@ func (x *Exchange) finish() bool {
 		// A client may have closed its half and still wait for answers.
 		return true
 	}
-	if c.rd.err == nil && (x.refusal != nil || !x.body.done || c.rd.buffered() > 0) {
+	if c.rd.err == nil && c.wr.err == nil && x.moreToCome() {
 		c.linger()
 	}
 	return false
+}
+
+// moreToCome reports whether input may be on its way to a connection that ends: a
+// client that let it persist may have sent its next request already.
+func (x *Exchange) moreToCome() bool {
+	return x.refusal != nil || !x.body.done || x.c.rd.buffered() > 0 || x.head.keepAlive()
 }
 
 // Conn returns the connection that carries the exchange.

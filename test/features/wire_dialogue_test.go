@@ -214,6 +214,31 @@ func TestWireContinue(t *testing.T) {
 	})
 }
 
+// A connection that ends although its client would have kept it ends in order: the
+// request that is on its way meanwhile must not make the kernel reset it, or an
+// answer that ends with the connection would look cut.
+func TestWireOrderlyEnd(t *testing.T) {
+	got, more := make(chan struct{}), make(chan struct{})
+	w := newWire(t, wireOptions{}, func(c *originConn) {
+		c.head()
+		close(got)
+		<-more
+		c.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+		c.drain()
+	})
+	c := w.dial()
+	in := strings.Replace(get("/", "Connection: keep-alive\r\n"), "HTTP/1.1", "HTTP/1.0", 1)
+	c.send(in)
+	<-got
+	c.send(in)
+	close(more)
+	if a := c.want("GET", 200); a.body != "ok" {
+		t.Errorf("body = %q, want ok", a.body)
+	}
+	w.outcome()
+	w.quiet()
+}
+
 // A body that is too large is refused; when it is more than anybody will read, the
 // answer says that the connection ends.
 func TestWireBodyLimit(t *testing.T) {
