@@ -72,6 +72,11 @@ fuzz: ## Run every fuzz target for FUZZTIME (1m).
 	    echo "$$p $$f"; $(GO) test $$p -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || exit 1; \
 	  done; done
 
+.PHONY: bench
+bench: build ## Compare with nginx and HAProxy; ARGS='-run https-h1' etc., docs/performance.md.
+	@$(GO) build -o bin/bench ./test/bench
+	@bin/bench $(ARGS)
+
 .PHONY: e2e
 e2e: ## The program as a process against a real API server, in a network namespace of its own.
 	test/e2e/run $(ARGS)
