@@ -68,6 +68,7 @@ func (x *Exchange) receive() (*message.Response, *outcome.Error) {
 func (x *Exchange) received(res *message.Response) (*message.Response, *outcome.Error) {
 	x.out.UpstreamStatus = res.Status
 	x.out.FirstByte = time.Since(x.out.Start)
+	x.heard.Store(true)
 	x.headArrived()
 	if res.Status == 101 {
 		return res, x.switching(res)

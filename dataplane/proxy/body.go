@@ -32,6 +32,7 @@ func (x *Exchange) send() *outcome.Error {
 	policy := &x.plan.policy
 	x.sendErr.Store(nil)
 	x.requestSent.Store(false)
+	x.heard.Store(false)
 	x.up.Timeouts(policy.ReadTimeout, policy.SendTimeout)
 	err := x.up.Head(&x.req)
 	if err == nil {

@@ -46,9 +46,11 @@ type Exchange struct {
 	bodyIn            atomic.Int64
 
 	// The sender, if one runs: what it tells by requestSent and sendErr, when it
-	// ends by sent; what it is told by takeOver and by moves, which is even while
-	// the exchange waits for the endpoint and odd while it does not.
+	// ends by sent; what it is told by takeOver, by heard when the response head
+	// has come, and by moves, which is even while the exchange waits for the
+	// endpoint and odd while it does not.
 	sending        bool
+	heard          atomic.Bool
 	requestSent    atomic.Bool
 	sendErr        atomic.Pointer[outcome.Error]
 	moves          atomic.Int64

@@ -32,7 +32,10 @@ func (x *Exchange) sender() {
 func (x *Exchange) sendRest() (err *outcome.Error) {
 	defer x.proxy.recovered(x, &err)
 
-	if failed := typed(x.flow(), outcome.Upstream, outcome.UpstreamSend); failed != nil && final(failed) {
+	failed := typed(x.flow(), outcome.Upstream, outcome.UpstreamSend)
+	if failed != nil && final(failed) && !(failed.Side == outcome.Upstream && x.heard.Load()) {
+		// Once there is an answer it counts, and not how much of the request the
+		// endpoint has cared to take.
 		return failed
 	}
 	x.requestSent.Store(true)

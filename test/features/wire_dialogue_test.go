@@ -239,6 +239,40 @@ func TestWireOrderlyEnd(t *testing.T) {
 	w.quiet()
 }
 
+// An origin that answers and takes no more of the request is heard to the end of its
+// answer.
+func TestWireAnswerWithoutReading(t *testing.T) {
+	const send = 200 * time.Millisecond
+	w := newWire(t, wireOptions{policy: snapshot.Policy{SendTimeout: send}}, func(c *originConn) {
+		if c.n > 0 {
+			answering(plainAnswer)(c)
+			return
+		}
+		_ = c.Conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+		c.head()
+		c.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 8\r\n\r\nno, ")
+		<-time.After(6 * send)
+		c.send("none")
+		c.drain()
+	})
+	c := w.dial()
+	c.send(request("POST", "/", "Content-Length: 100000000\r\n"))
+	uploaded := make(chan struct{})
+	go func() {
+		defer close(uploaded)
+		c.send(strings.Repeat("x", 100000000))
+	}()
+	if a := c.want("POST", 403); a.body != "no, none" || !a.Close {
+		t.Errorf("answer = %+v, want all of one that ends the connection", a)
+	}
+	if o := w.outcome(); o != (told{outcome.OK, outcome.Internal, 403, 1, 0}) {
+		t.Errorf("outcome = %+v, want ok", o)
+	}
+	c.Close()
+	<-uploaded
+	w.healthy()
+}
+
 // A body that is too large is refused; when it is more than anybody will read, the
 // answer says that the connection ends.
 func TestWireBodyLimit(t *testing.T) {
