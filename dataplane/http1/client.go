@@ -47,7 +47,9 @@ type ClientConn struct {
 	// heard says that some byte of a response came.
 	heard       bool
 	readTimeout time.Duration
-	tunnel      bool
+	// early is when the wait for a head is told to be long.
+	early  time.Time
+	tunnel bool
 }
 
 // NewClientConn returns a ClientConn on conn; cfg may be nil.

@@ -228,6 +228,26 @@ func TestClientTimeouts(t *testing.T) {
 			check(t, err, outcome.UpstreamTimeout, start, 9*time.Second)
 		})
 	})
+	t.Run("head that drips", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, far := begin(t)
+			defer c.Close()
+			_ = c.End(nil)
+			start, waited := time.Now(), time.Duration(0)
+			go func() {
+				for _, b := range ok200 + "Content-Length: 0\r\n\r\n" {
+					time.Sleep(150 * time.Millisecond)
+					_, _ = io.WriteString(far, string(b))
+				}
+			}()
+			if _, err := c.Response(func() { waited = time.Since(start) }); err != nil {
+				t.Fatal(err)
+			}
+			if waited != 200*time.Millisecond {
+				t.Errorf("waiting was called after %v, want 200ms", waited)
+			}
+		})
+	})
 	t.Run("body", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c, far := begin(t)

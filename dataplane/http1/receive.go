@@ -21,8 +21,8 @@ const (
 // Response waits for the next response head, interim ones included; call it again
 // after one of those (but 101, which is final). It is valid until Close, an
 // interim one until the next call. waiting, if not nil, is called once, from this
-// goroutine, when nothing has arrived for 200 ms; and once more, from the goroutine
-// that reads the body, when that is the case there.
+// goroutine, when no head has arrived for 200 ms; and once more, from the goroutine
+// that reads the body, when nothing of that has come for as long.
 func (c *ClientConn) Response(waiting func()) (*message.Response, error) {
 	if !c.started || c.final {
 		return nil, misuse("response outside of an attempt")
@@ -44,6 +44,7 @@ func (c *ClientConn) parseHead(waiting func()) *outcome.Error {
 	// What was read of an interim response is done with.
 	rd.base = 0
 	rd.next()
+	c.early = time.Time{}
 	c.head.reset(&c.res, c.head.maxFields)
 	for {
 		done, err := c.head.parse(rd.buf.b[:min(rd.w, max)])
@@ -78,11 +79,13 @@ func (c *ClientConn) await(p []byte, waiting *func()) (int, error) {
 	if c.readTimeout > 0 {
 		until = now.Add(c.readTimeout)
 	}
-	early := now.Add(waitingAfter)
-	if *waiting == nil || !until.IsZero() && until.Before(early) {
+	if c.early.IsZero() {
+		c.early = now.Add(waitingAfter)
+	}
+	if *waiting == nil || !until.IsZero() && until.Before(c.early) {
 		return c.rd.read(p, now, until)
 	}
-	n, err := c.rd.read(p, now, early)
+	n, err := c.rd.read(p, now, c.early)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		(*waiting)()
 		*waiting = nil

@@ -28,9 +28,9 @@ type Stream interface {
 	Timeouts(read, send time.Duration)
 	// Response waits for the next response head, interim ones (1xx) included;
 	// call it again after an interim one. It is valid until Close. waiting, if not
-	// nil, is called once, from this goroutine, when nothing has arrived for
-	// 200 ms; and once more when that is the case in the body, from the goroutine
-	// that reads it.
+	// nil, is called once, from this goroutine, when no head has arrived for
+	// 200 ms; and once more, from the goroutine that reads the body, when nothing
+	// of that has come for as long.
 	Response(waiting func()) (*message.Response, error)
 	// Body of the final response.
 	Body() message.Body
