@@ -25,6 +25,9 @@ func (f *Fields) Reset() { f.list, f.arena = f.list[:0], f.arena[:0] }
 // Len returns the number of field lines.
 func (f *Fields) Len() int { return len(f.list) }
 
+// Truncate removes the lines from n on.
+func (f *Fields) Truncate(n int) { f.list = f.list[:n] }
+
 // At returns field line i; the pointer is valid until the next change of f.
 func (f *Fields) At(i int) *Field { return &f.list[i] }
 

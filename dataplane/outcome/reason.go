@@ -51,6 +51,14 @@ const (
 	Draining Reason = "draining"
 )
 
+// Why an HTTP/2 connection was ended.
+const (
+	ProtocolError Reason = "protocol_error"
+	FrameFlood    Reason = "frame_flood"
+	StreamResets  Reason = "stream_resets"
+	PingTimeout   Reason = "ping_timeout"
+)
+
 // Why a request did not get its backend's answer: what the client sent.
 const (
 	BadRequest      Reason = "bad_request"
