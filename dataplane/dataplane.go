@@ -28,6 +28,7 @@ import (
 
 	"github.com/cardea-dev/cardea/dataplane/filter"
 	"github.com/cardea-dev/cardea/dataplane/http1"
+	"github.com/cardea-dev/cardea/dataplane/http2"
 	"github.com/cardea-dev/cardea/dataplane/listen"
 	"github.com/cardea-dev/cardea/dataplane/outcome"
 	"github.com/cardea-dev/cardea/dataplane/proxy"
@@ -76,10 +77,10 @@ type Config struct {
 	// HeadTimeout bounds the arrival of a request head, IdleTimeout the wait for
 	// the next request. BodyTimeout and SendTimeout bound the time without
 	// progress while a request body arrives and while a response is sent. 0 means
-	// the default of package http1.
+	// the default of packages http1 and http2.
 	HeadTimeout, BodyTimeout, IdleTimeout, SendTimeout time.Duration
 	// MaxHead is the most bytes, MaxFields the most field lines of a request head.
-	// 0 means the default of package http1.
+	// 0 means the default of packages http1 and http2.
 	MaxHead, MaxFields int
 	// MaxConns bounds the connections that are open at once, MaxHandshakes the
 	// handshakes, on each listener. 0 means no limit.
@@ -98,7 +99,8 @@ type DataPlane struct {
 	current   atomic.Pointer[snapshot.Snapshot]
 	listeners []*listen.Listener
 	names     []string // of the listeners
-	server    *http1.Server
+	http1     *http1.Server
+	http2     *http2.Server
 	proxy     *proxy.Proxy
 	upstreams *upstream.Set
 	closing   sync.Once
@@ -142,8 +144,18 @@ func New(cfg Config) (*DataPlane, error) {
 		ExternalHTTPSPort: httpsPort,
 		Logger:            d.log,
 	})
-	d.server = &http1.Server{
-		Handler:     d.serve,
+	d.http2 = &http2.Server{
+		Handler:     func(x *http2.Exchange) { d.proxy.Serve(x) },
+		HeadTimeout: cfg.HeadTimeout,
+		BodyTimeout: cfg.BodyTimeout,
+		IdleTimeout: cfg.IdleTimeout,
+		SendTimeout: cfg.SendTimeout,
+		MaxHead:     cfg.MaxHead,
+		MaxFields:   cfg.MaxFields,
+	}
+	d.http1 = &http1.Server{
+		Handler:     func(x *http1.Exchange) { d.proxy.Serve(x) },
+		HTTP2:       d.http2.Serve,
 		HeadTimeout: cfg.HeadTimeout,
 		BodyTimeout: cfg.BodyTimeout,
 		IdleTimeout: cfg.IdleTimeout,
@@ -154,7 +166,14 @@ func New(cfg Config) (*DataPlane, error) {
 	return d, nil
 }
 
-func (d *DataPlane) serve(x *http1.Exchange) { d.proxy.Serve(x) }
+// serve runs a client connection by the protocol that its client has chosen.
+func (d *DataPlane) serve(nc net.Conn, info *outcome.Conn) {
+	if info.TLS != nil && info.TLS.ALPN == "h2" {
+		d.http2.Serve(nc, info)
+		return
+	}
+	d.http1.Serve(nc, info)
+}
 
 // listen opens the sockets. Their handler runs only once Run serves them.
 func (d *DataPlane) listen() error {
@@ -167,7 +186,8 @@ func (d *DataPlane) listen() error {
 		}
 		c.Current = d.current.Load
 		c.Sink = d.cfg.Sink
-		c.Handler = func(nc net.Conn, info *outcome.Conn) { d.server.Serve(nc, info) }
+		c.Handler = d.serve
+		c.NextProtos = []string{"h2", "http/1.1"}
 		c.HandshakeTimeout = d.cfg.HandshakeTimeout
 		c.FirstByteTimeout = d.cfg.FirstByteTimeout
 		c.MaxConns = d.cfg.MaxConns

@@ -36,7 +36,8 @@ func (d *DataPlane) drain(ctx context.Context) {
 	for _, l := range d.listeners {
 		l.StopAccepting()
 	}
-	d.server.Shutdown()
+	d.http1.Shutdown()
+	d.http2.Shutdown()
 
 	timeout := d.cfg.DrainTimeout
 	if timeout == 0 {
@@ -60,7 +61,8 @@ func (d *DataPlane) Close() {
 	d.closing.Do(func() {
 		if d.proxy != nil {
 			d.proxy.Close()
-			d.server.Close()
+			d.http1.Close()
+			d.http2.Close()
 		}
 		for _, l := range d.listeners {
 			l.Close()

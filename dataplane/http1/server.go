@@ -43,6 +43,11 @@ type Server struct {
 	// was not answered to its end is cut.
 	Handler func(*Exchange)
 
+	// HTTP2, if not nil, takes over the plain connections that start with the
+	// preface of HTTP/2: clients that know that it is served (RFC 9113 §3.3). The
+	// preface is read from the connection again.
+	HTTP2 func(net.Conn, *outcome.Conn)
+
 	// HeadTimeout is the time for a head, from its first byte; default 60 s.
 	HeadTimeout time.Duration
 	// BodyTimeout is the time to wait for more of a body; default 60 s.
@@ -82,6 +87,10 @@ func (s *Server) Serve(conn net.Conn, info *outcome.Conn) {
 	defer conn.Close()
 	info.Reason = outcome.OK
 	for keep := true; keep && c.await(); {
+		if c.startsHTTP2() {
+			c.handOver()
+			return
+		}
 		c.requests++
 		info.Requests = c.requests
 		keep = c.exchange()
