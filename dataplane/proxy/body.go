@@ -93,8 +93,13 @@ func (x *Exchange) sendChunk(body message.Body) (int, error) {
 	if err != nil {
 		return 0, downstream(err)
 	}
-	x.bodyIn.Add(int64(len(chunk)))
+	n := x.bodyIn.Add(int64(len(chunk)))
 	x.keep(chunk)
+	if n == x.in.Length {
+		// Now, not when Next says so: the endpoint may have answered by then, and
+		// it would look like an answer to half a request.
+		x.bodyRead.Store(true)
+	}
 	return len(chunk), x.up.Write(chunk)
 }
 
