@@ -182,6 +182,18 @@ func (b *body) Ready() bool {
 	return b.rd.buffered() > 0
 }
 
+// Await is Ready after waiting for the network for d at most. Of a body in chunks
+// it asks no more than Ready.
+func (b *body) Await(d time.Duration) bool {
+	if b.Ready() || b.framing != framedLength {
+		return b.Ready()
+	}
+	b.begun.Store(true)
+	now := time.Now()
+	// Next will meet any other error again.
+	return !errors.Is(b.rd.fill(now, now.Add(d), b.remain), os.ErrDeadlineExceeded)
+}
+
 // Trailers implements message.Body.
 func (b *body) Trailers() *message.Fields {
 	if !b.done || b.chunks.trailers.Len() == 0 {

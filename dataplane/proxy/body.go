@@ -12,6 +12,8 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync"
+	"time"
 
 	"github.com/cardea-dev/cardea/dataplane/message"
 	"github.com/cardea-dev/cardea/dataplane/outcome"
@@ -20,12 +22,20 @@ import (
 const (
 	// replayLimit bounds how much of a body is kept for another attempt.
 	replayLimit = 64 << 10
-	// replayKept bounds the memory for that which an exchange leaves to the next.
+	// replayKept bounds the memory for that which an exchange leaves to the next;
+	// beyond it the memory is lent from replays.
 	replayKept = 16 << 10
 	// inlineLimit bounds how much of a body is sent before anybody looks for a
 	// response: what a socket takes without its peer.
 	inlineLimit = 64 << 10
+	// inlineWait bounds the time, all in all, for which the exchange itself waits
+	// for a body within inlineLimit: what has left the client is there by then.
+	inlineWait = 2 * time.Millisecond
 )
+
+// replays has room for bodies beyond replayKept, so that an upload does not cost a
+// large allocation each time.
+var replays = sync.Pool{New: func() any { return new([replayLimit]byte) }}
 
 // send sends the request, or as much of it as is there.
 func (x *Exchange) send() *outcome.Error {
@@ -61,16 +71,8 @@ func (x *Exchange) sendBody() error {
 		}
 		return x.up.End(x.trailers)
 	}
-	body := x.d.Body()
-	for sent := 0; sent < inlineLimit && body.Ready(); {
-		n, err := x.sendChunk(body)
-		if err == io.EOF {
-			return x.up.End(x.trailers)
-		}
-		if err != nil {
-			return err
-		}
-		sent += n
+	if whole, err := x.sendSoon(x.d.Body()); whole || err != nil {
+		return err
 	}
 	x.up.Timeouts(0, x.plan.policy.SendTimeout)
 	x.sending = true
@@ -78,9 +80,62 @@ func (x *Exchange) sendBody() error {
 	return nil
 }
 
-// sendChunk passes on one chunk. io.EOF itself means that the body is complete; an
-// error that wraps it is of a connection that ended too early.
-func (x *Exchange) sendChunk(body message.Body) (int, error) {
+// sendSoon sends what is there or comes soon, and reports whether that was all.
+// What is kept for another attempt is sent from there, together.
+func (x *Exchange) sendSoon(body message.Body) (whole bool, err error) {
+	sent := 0 // of x.replay
+	sendKept := func() error {
+		p := x.replay[sent:]
+		sent = len(x.replay)
+		return x.up.Write(p)
+	}
+	var until time.Time
+	for taken := int64(0); (taken < inlineLimit || taken == x.in.Length) && x.comes(body, &until); {
+		chunk, err := x.next(body)
+		if err == io.EOF {
+			if err := sendKept(); err != nil {
+				return false, err
+			}
+			return true, x.up.End(x.trailers)
+		}
+		if err != nil {
+			return false, err
+		}
+		taken += int64(len(chunk))
+		if !x.overflow {
+			continue
+		}
+		if err := sendKept(); err != nil {
+			return false, err
+		}
+		if err := x.up.Write(chunk); err != nil {
+			return false, err
+		}
+	}
+	return false, sendKept()
+}
+
+// comes reports whether the next chunk is there. For a small body it waits, until
+// a time that the first wait sets: that costs less than a second goroutine, and
+// keeps an early answer of the endpoint back no longer than inlineWait.
+func (x *Exchange) comes(body message.Body, until *time.Time) bool {
+	if body.Ready() {
+		return true
+	}
+	b, ok := body.(interface{ Await(d time.Duration) bool })
+	if !ok || x.in.Length < 0 || x.in.Length > inlineLimit || x.in.Expect {
+		return false
+	}
+	now := time.Now()
+	if until.IsZero() {
+		*until = now.Add(inlineWait)
+	}
+	return now.Before(*until) && b.Await(until.Sub(now))
+}
+
+// next takes one chunk. io.EOF itself means that the body is complete; an error
+// that wraps it is of a connection that ended too early.
+func (x *Exchange) next(body message.Body) ([]byte, error) {
 	chunk, err := body.Next()
 	x.touched = true
 	if err == io.EOF {
@@ -88,10 +143,10 @@ func (x *Exchange) sendChunk(body message.Body) (int, error) {
 			x.trailers.Filter(mayTrailRequest)
 		}
 		x.bodyRead.Store(true)
-		return 0, io.EOF
+		return nil, io.EOF
 	}
 	if err != nil {
-		return 0, downstream(err)
+		return nil, downstream(err)
 	}
 	n := x.bodyIn.Add(int64(len(chunk)))
 	x.keep(chunk)
@@ -100,18 +155,24 @@ func (x *Exchange) sendChunk(body message.Body) (int, error) {
 		// it would look like an answer to half a request.
 		x.bodyRead.Store(true)
 	}
-	return len(chunk), x.up.Write(chunk)
+	return chunk, nil
 }
 
 // keep keeps a chunk for another attempt. Only a kept connection can fail in a
 // way that allows one after the body was touched.
 func (x *Exchange) keep(chunk []byte) {
-	if !x.out.Reused || len(x.replay)+len(chunk) > replayLimit {
+	size := len(x.replay) + len(chunk)
+	if !x.out.Reused || x.in.Length > replayLimit || size > replayLimit {
 		x.overflow = true
 	}
-	if !x.overflow {
-		x.replay = append(x.replay, chunk...)
+	if x.overflow {
+		return
 	}
+	if size > replayKept && x.lent == nil {
+		x.lent = replays.Get().(*[replayLimit]byte)
+		x.replay = append(x.lent[:0], x.replay...)
+	}
+	x.replay = append(x.replay, chunk...)
 }
 
 // replayable reports whether the body can be sent once more.

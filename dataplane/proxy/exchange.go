@@ -38,9 +38,11 @@ type Exchange struct {
 	last     *outcome.Error
 
 	// The request body. touched: some of it was read; bodyRead: all of it was.
-	// replay holds what was read, unless it overflowed.
+	// replay holds what was read, unless it overflowed; lent is its memory, if it
+	// comes from replays.
 	touched, overflow bool
 	replay            []byte
+	lent              *[replayLimit]byte
 	trailers          *message.Fields
 	bodyRead          atomic.Bool
 	bodyIn            atomic.Int64
@@ -192,8 +194,9 @@ func (x *Exchange) describe() {
 func (x *Exchange) reset() {
 	x.req.Reset()
 	x.res.Reset()
-	if cap(x.replay) > replayKept {
-		x.replay = nil
+	if x.lent != nil {
+		replays.Put(x.lent)
+		x.lent, x.replay = nil, nil
 	}
 	clear(x.tried)
 	*x = Exchange{

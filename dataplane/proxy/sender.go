@@ -51,11 +51,14 @@ func (x *Exchange) flow() error {
 				return err
 			}
 		}
-		_, err := x.sendChunk(body)
+		chunk, err := x.next(body)
 		if err == io.EOF {
 			return x.up.End(x.trailers)
 		}
 		if err != nil {
+			return err
+		}
+		if err := x.up.Write(chunk); err != nil {
 			return err
 		}
 	}
