@@ -6,8 +6,11 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/cardea-dev/cardea/dataplane/message"
 	"github.com/cardea-dev/cardea/dataplane/outcome"
@@ -174,4 +177,29 @@ func TestReady(t *testing.T) {
 		}
 		rd.release()
 	}
+}
+
+func TestAwait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var soon []bool
+		asked := make(chan struct{})
+		c := talk(t, &Server{Handler: func(x *Exchange) {
+			b := x.Body().(interface{ Await(d time.Duration) bool })
+			start := time.Now()
+			soon = append(soon, b.Await(2*time.Millisecond))
+			if took := time.Since(start); took != 2*time.Millisecond {
+				t.Errorf("Await(2ms) took %v", took)
+			}
+			close(asked)
+			soon = append(soon, b.Await(time.Hour))
+			echo(x)
+		}})
+		c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+		<-asked
+		c.send("hello")
+		c.want("the body that came late", ok200+"Content-Length: 14\r\n\r\nPOST / a hello")
+		if want := []bool{false, true}; !slices.Equal(soon, want) {
+			t.Errorf("Await before and after the body came = %v, want %v", soon, want)
+		}
+	})
 }
