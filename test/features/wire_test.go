@@ -215,7 +215,7 @@ func TestWireSmuggling(t *testing.T) {
 		{"no version", "GET /\r\n\r\n", 400},
 		{"lower-case version", "GET / http/1.1\r\nHost: a.example\r\n\r\n", 400},
 		{"version 1.10", "GET / HTTP/1.10\r\nHost: a.example\r\n\r\n", 400},
-		{"HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
+		{"version 2.0", "GET / HTTP/2.0\r\nHost: a.example\r\n\r\n", 505},
 		{"field without a colon", "GET / HTTP/1.1\r\nHost: a.example\r\nX\r\n\r\n", 400},
 		{"field without a name", "GET / HTTP/1.1\r\nHost: a.example\r\n: 1\r\n\r\n", 400},
 		{"Connection that names Content-Length", post + "Connection: content-length\r\nContent-Length: 5\r\n\r\nhello", 400},
