@@ -77,6 +77,10 @@ bench: build ## Compare with nginx and HAProxy; ARGS='-run https-h1' etc., docs/
 	@$(GO) build -o bin/bench ./test/bench
 	@bin/bench $(ARGS)
 
+.PHONY: conformance
+conformance: ## Outside suites against the data plane: h2spec.
+	cd test/conformance && $(GO) test -count=1 -v ./... 2>&1 | grep -v '^ *[0-9✔]' | grep -v '^ *$$'
+
 .PHONY: e2e
 e2e: ## The program as a process against a real API server, in a network namespace of its own.
 	test/e2e/run $(ARGS)
