@@ -12,8 +12,9 @@
 // Refused is what two parsers could read differently: a raw backslash (browsers
 // and some servers take it for a slash), control characters, a raw or escaped
 // NUL, "#" and "?", an incomplete escape, ".." above the root (§5.2.4 would drop
-// it silently) and a dot segment with parameters ("/..;/"), which servlet
-// containers take for a plain one.
+// it silently), a dot segment with parameters ("/..;/"), which servlet containers
+// take for a plain one, and one beside an escaped separator ("/..%2F"): a backend
+// that decodes before it resolves would leave the path that was matched.
 //
 // One pass over the usual path finds that nothing is to do.
 
@@ -59,6 +60,7 @@ var (
 	errNUL        = errors.New("the path has an escaped NUL")
 	errAboveRoot  = errors.New("the path climbs above the root")
 	errDotSegment = errors.New("the path has a dot segment with parameters")
+	errHiddenDot  = errors.New("the path has a dot segment beside an escaped slash or backslash")
 )
 
 // NormalizePath returns the normal form of a path: unreserved octets decoded, the
@@ -176,6 +178,8 @@ func removeDotSegments(p []byte) ([]byte, error) {
 		case len(segment) == 1 && segment[0] == '.':
 		case bytes.HasPrefix(segment, []byte(".;")) || bytes.HasPrefix(segment, []byte("..;")):
 			return nil, errDotSegment
+		case hidesDotSegment(segment):
+			return nil, errHiddenDot
 		default:
 			w += copy(p[w:], p[r:end])
 			r = end
@@ -188,6 +192,33 @@ func removeDotSegments(p []byte) ([]byte, error) {
 		r = end
 	}
 	return p[:w], nil
+}
+
+// hidesDotSegment reports whether a segment has a dot segment in it once its
+// escaped separators are decoded.
+func hidesDotSegment(segment []byte) bool {
+	for rest, more := segment, bytes.IndexByte(segment, '%') >= 0; more; {
+		i := 0
+		for i < len(rest) && !escapedSeparator(rest[i:]) {
+			i++
+		}
+		part := rest[:i]
+		if more = i < len(rest); more {
+			rest = rest[i+3:]
+		}
+		part, _, _ = bytes.Cut(part, []byte{';'})
+		// The whole segment is no dot segment: that was seen to before.
+		if len(part) < len(segment) && (string(part) == "." || string(part) == "..") {
+			return true
+		}
+	}
+	return false
+}
+
+// escapedSeparator reports whether b, in normal form, begins with an escaped
+// slash or backslash.
+func escapedSeparator(b []byte) bool {
+	return len(b) >= 3 && b[0] == '%' && (b[1] == '2' && b[2] == 'F' || b[1] == '5' && b[2] == 'C')
 }
 
 // NormalizeHost returns the normal form of host[:port]: lower case, without port

@@ -16,8 +16,8 @@ func TestNormalizePath(t *testing.T) {
 		{"escaped square brackets stay escaped", "/pages/%5bslug%5D", "/pages/%5Bslug%5D"},
 		{"unreserved escapes are decoded", "/%61%2D%2e%5F%7e%39", "/a-._~9"},
 		{"other escapes go to upper case", "/%c3%a9%3f%23", "/%C3%A9%3F%23"},
-		{"an escaped slash is no separator", "/a%2f..%2Fb", "/a%2F..%2Fb"},
-		{"an escaped backslash is no separator", "/a%5c..%5Cb", "/a%5C..%5Cb"},
+		{"an escaped slash is no separator", "/a%2fb%2Fc", "/a%2Fb%2Fc"},
+		{"an escaped backslash is no separator", "/a%5cb%5Cc", "/a%5Cb%5Cc"},
 		{"non-ASCII octets are escaped", "/é", "/%C3%A9"},
 		{"octets that no URI holds are escaped", "/a b\"<>^`{|}", "/a%20b%22%3C%3E%5E%60%7B%7C%7D"},
 		{"an escaped escape stays escaped", "/%252e%252e/a", "/%252e%252e/a"},
@@ -70,6 +70,11 @@ func TestNormalizePathRefuses(t *testing.T) {
 		{"a double dot with parameters", "/a/..;/b", "parameters"},
 		{"a double dot with parameters escaped", "/a/%2e.;x=1/b", "parameters"},
 		{"a dot with parameters", "/a/.;/b", "parameters"},
+		{"a double dot before an escaped slash", "/a/..%2fb", "escaped"},
+		{"a double dot behind an escaped slash", "/a/b%2F..", "escaped"},
+		{"a double dot between escaped slashes", "/a/b%2F%2e%2E%2Fc", "escaped"},
+		{"a dot before an escaped backslash", "/a/.%5Cb", "escaped"},
+		{"a double dot with parameters before an escaped slash", "/a/b%2f..;x%2fc", "escaped"},
 	}
 	for _, test := range tests {
 		t.Run(test.rule, func(t *testing.T) {
