@@ -165,6 +165,11 @@ func (b *body) Ready() bool {
 	if b.ended || b.err != nil || b.interrupted {
 		return true
 	}
+	return b.holds()
+}
+
+// holds reports whether something came that was not taken; mu is held.
+func (b *body) holds() bool {
 	for _, chunk := range b.chunks {
 		if chunk.r < chunk.w {
 			return true

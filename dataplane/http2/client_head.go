@@ -1,9 +1,6 @@
 package http2
 
 import (
-	"bytes"
-	"slices"
-
 	"github.com/cardea-dev/cardea/dataplane/message"
 	"github.com/cardea-dev/cardea/dataplane/outcome"
 )
@@ -242,8 +239,11 @@ func (k *responseSink) head(s *ClientStream, endStream bool) *connError {
 		return nil
 	}
 	s.res, k.res = k.res, s.res
-	s.final = true
 	k.length(s, endStream)
+	if endStream && s.in.declared > 0 {
+		return k.c.streamError(s.id, codeProtocol, "no body where Content-Length promises one")
+	}
+	s.final, s.headless = true, false
 	if endStream {
 		return k.complete(s)
 	}
@@ -258,7 +258,7 @@ func (k *responseSink) length(s *ClientStream, endStream bool) {
 	switch {
 	case s.method == "HEAD" || res.Status == 304:
 		s.in.declared = 0
-	case res.Status == 204 || res.Status == 205:
+	case res.Status == 204:
 		s.in.declared, res.Length = 0, 0
 		res.Fields.Del(message.ContentLength)
 	case s.tunnelled.asked() && res.Status < 300:
@@ -284,6 +284,3 @@ func (s *ClientStream) accept() (*message.Response, error) {
 	}
 	return &s.res, nil
 }
-
-var _ = bytes.Equal
-var _ = slices.Clone[[]int]

@@ -129,7 +129,7 @@ func (s *ClientStream) End(trailers *message.Fields) error {
 		return misuse("end outside of a request")
 	case s.remain > 0:
 		return misuse("body shorter than its Content-Length")
-	case s.endSent:
+	case s.endSent, s.tunnelled.asked():
 		return s.Flush()
 	}
 	s.endSent = true
@@ -147,9 +147,12 @@ func (s *ClientStream) End(trailers *message.Fields) error {
 
 // sendError translates what ended the stream for who sends.
 func (s *ClientStream) sendError(err error) error {
-	e, ok := err.(*outcome.Error)
-	if !ok || e.Retry == outcome.RetryYes {
-		return err
+	if err == nil {
+		return nil
+	}
+	e := explained(err)
+	if e.Retry == outcome.RetryYes {
+		return e
 	}
 	switch e.Reason {
 	case outcome.UpstreamReset, outcome.UpstreamClosed, outcome.UpstreamTimeout:
@@ -157,7 +160,28 @@ func (s *ClientStream) sendError(err error) error {
 		sent.Reason = outcome.UpstreamSend
 		return &sent
 	}
-	return err
+	return e
+}
+
+// explained says what the peer's RST_STREAM means, if that was it.
+func explained(err error) *outcome.Error {
+	e, ok := err.(*outcome.Error)
+	if !ok {
+		return &outcome.Error{Side: outcome.Internal, Reason: outcome.InternalError, Err: err}
+	}
+	reset, ok := e.Err.(*resetByPeer)
+	if !ok {
+		return e
+	}
+	switch reset.code {
+	case codeRefusedStream:
+		// RFC 9113 §8.7: it "can be used to indicate that the stream is being closed
+		// prior to any processing having occurred".
+		return notProcessed("stream reset by peer: " + reset.code.String())
+	case codeHTTP11Required:
+		return &outcome.Error{Side: outcome.Upstream, Reason: outcome.UpstreamInvalid, Detail: "the endpoint wants HTTP/1.1", Err: reset}
+	}
+	return e
 }
 
 // Response waits for the next response head, interim ones included; call it again
@@ -186,7 +210,7 @@ func (s *ClientStream) Response(waiting func()) (*message.Response, error) {
 			s.given = true
 			return s.accept()
 		case s.err != nil:
-			return nil, s.err
+			return nil, explained(s.err)
 		}
 		now := time.Now()
 		if start.IsZero() {

@@ -97,7 +97,9 @@ type conn struct {
 	// sendWindow is how much the peer lets us send over all streams,
 	// receiveWindow how much we let it; credit was consumed since it was told.
 	sendWindow, receiveWindow, credit int64
-	empty, resets                     meter
+	// window is what receiveWindow begins with.
+	window        int64
+	empty, resets meter
 	// recent are streams that we have reset not long ago.
 	recent     [64]uint32
 	recentNext int
@@ -124,7 +126,11 @@ func (c *conn) init(nc net.Conn, r role, side outcome.Side) {
 	c.dec.SetMaxStringLength(c.maxHead)
 	c.streams = make(map[uint32]*stream)
 	c.peer = peerSettings{initialWindow: initialWindow, maxFrame: maxFrame, maxStreams: maxStreamID}
-	c.sendWindow, c.receiveWindow = initialWindow, connWindow
+	c.window = connWindow
+	if side == outcome.Upstream {
+		c.window = clientWindow
+	}
+	c.sendWindow, c.receiveWindow = initialWindow, c.window
 	c.wr.wake = make(chan struct{}, 1)
 	c.rd.now = time.Now()
 }
@@ -138,7 +144,7 @@ func (c *conn) begin(settings ...setting) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.out.frame(frameSettings, 0, 0, p)
-	c.out.frame32(frameWindowUpdate, 0, connWindow-initialWindow)
+	c.out.frame32(frameWindowUpdate, 0, uint32(c.window-initialWindow))
 	c.kick()
 }
 
@@ -357,11 +363,18 @@ func (s *stream) malformed(detail string) *outcome.Error {
 	return &outcome.Error{Side: s.c.side, Reason: reason, Detail: detail}
 }
 
-// consumed gives the peer leave to send n more bytes on the connection; mu is
-// held.
+// consumed notes that n bytes were passed on. A client's peer may send as many
+// more; an endpoint may since they came, see clientWindow. mu is held.
 func (c *conn) consumed(n int) {
+	if c.side == outcome.Downstream {
+		c.allow(n)
+	}
+}
+
+// allow gives the peer leave to send n more bytes on the connection; mu is held.
+func (c *conn) allow(n int) {
 	c.credit += int64(n)
-	if c.credit >= connWindow/4 {
+	if c.credit >= c.window/4 {
 		c.out.frame32(frameWindowUpdate, 0, uint32(c.credit))
 		c.receiveWindow += c.credit
 		c.credit = 0

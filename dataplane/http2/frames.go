@@ -65,6 +65,9 @@ func (c *conn) accept(h frameHeader, n int) (*stream, error) {
 	if c.receiveWindow -= size; c.receiveWindow < 0 {
 		return nil, violation(codeFlowControl, "DATA beyond the window of the connection")
 	}
+	if c.side == outcome.Upstream {
+		c.allow(h.length)
+	}
 	if n == 0 && !h.has(flagEndStream) {
 		if err := c.wasted(2); err != nil {
 			return nil, err
@@ -81,6 +84,8 @@ func (c *conn) accept(h frameHeader, n int) (*stream, error) {
 		// It was under way.
 	case s == nil || s.receivedEnd:
 		err = c.streamError(h.stream, codeStreamClosed, "DATA after the end of the stream")
+	case s.headless:
+		err = c.streamError(h.stream, codeProtocol, "DATA before the head")
 	case size > s.receiveWindow:
 		err = c.streamError(h.stream, codeFlowControl, "DATA beyond the window of the stream")
 	case s.in.declared >= 0 && s.in.got+int64(n) > s.in.declared:
@@ -123,12 +128,18 @@ func (c *conn) receiveSome(s *stream, n int, until time.Time) (int, error) {
 	defer c.mu.Unlock()
 	if s.err != nil || s.finished {
 		// Given up meanwhile.
-		k := min(n, c.rd.buffered())
-		if k > 0 {
-			c.rd.next(k)
-			c.consumed(k)
-			return k, nil
+		if c.rd.buffered() == 0 {
+			c.mu.Unlock()
+			err := c.rd.more(frameHeaderLen, until)
+			c.mu.Lock()
+			if err != nil {
+				return 0, err
+			}
 		}
+		k := min(n, c.rd.buffered())
+		c.rd.next(k)
+		c.consumed(k)
+		return k, nil
 	}
 	p := s.in.room(n)
 	if c.rd.buffered() > 0 {

@@ -9,6 +9,14 @@ import (
 // The limits that a peer meets only if it means harm. Each ends the connection
 // with ENHANCE_YOUR_CALM and a reason of its own.
 const (
+	// clientWindow is how much an endpoint may send over all streams at one time.
+	// That is given back at once: were it given back when a client has taken the
+	// bytes, a few slow clients would hold up all who share the connection. What a
+	// slow client costs is bounded by the window of its stream, which grows up to
+	// maxStreamWindow for those who wait for the endpoint.
+	clientWindow    = 8 << 20
+	maxStreamWindow = 1 << 20
+
 	// streamWindow and connWindow are how much of bodies a peer may send before
 	// we have passed it on.
 	streamWindow = 256 << 10
@@ -64,6 +72,9 @@ func (c *conn) wasted(cost int) *connError {
 
 // brokenOff notes a stream that ended early by the peer's doing; mu is held.
 func (c *conn) brokenOff() *connError {
+	if c.side == outcome.Upstream {
+		return nil // there are no more of them than requests that we make
+	}
 	if c.resets.add(1, c.rd.now, resetsPerSecond) > maxResets {
 		return &connError{codeEnhanceYourCalm, outcome.StreamResets, "too many streams that end early"}
 	}

@@ -31,6 +31,10 @@ type stream struct {
 	// sendWindow is how much the peer lets us send, receiveWindow how much we let
 	// it send; credit is what was consumed since it was last told.
 	sendWindow, receiveWindow, credit int64
+	// window is what receiveWindow is kept at.
+	window int64
+	// headless says that the head of the peer's message has not come.
+	headless bool
 	// queued says that the stream is in c.waiting.
 	queued bool
 	// finished says that the owner is done with it.
@@ -50,6 +54,7 @@ func (s *stream) begin(c *conn, id uint32) {
 	s.opened, s.sentEnd, s.receivedEnd = true, false, false
 	s.err, s.peerCode = nil, codeNo
 	s.sendWindow, s.receiveWindow, s.credit = c.peer.initialWindow, streamWindow, 0
+	s.window, s.headless = streamWindow, c.side == outcome.Upstream
 	s.queued, s.finished = false, false
 	s.tail = tail{}
 	s.sendTimeout = c.sendTimeout
@@ -262,12 +267,18 @@ func (s *stream) consumed(n int) {
 		return
 	}
 	s.credit += int64(n)
-	if s.credit >= streamWindow/4 {
-		c.out.frame32(frameWindowUpdate, s.id, uint32(s.credit))
-		s.receiveWindow += s.credit
-		s.credit = 0
-		c.kick()
+	if s.credit < s.window/4 {
+		return
 	}
+	if c.side == outcome.Upstream && s.window < maxStreamWindow && !s.in.holds() {
+		// Who reads is waiting for the peer, not the other way round.
+		s.credit += s.window
+		s.window *= 2
+	}
+	c.out.frame32(frameWindowUpdate, s.id, uint32(s.credit))
+	s.receiveWindow += s.credit
+	s.credit = 0
+	c.kick()
 }
 
 // finish ends the use of the stream by its owner: what came and was not read is
