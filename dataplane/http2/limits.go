@@ -41,6 +41,9 @@ const (
 	emptyPerSecond = 200
 	requestBonus   = 8
 	dataBonus      = 2
+	// sentBonus is for each DATA frame that we send: a peer that passes on little at
+	// a time tells so by WINDOW_UPDATE for the stream and the connection each time.
+	sentBonus = 10
 )
 
 // A meter leaks: it fills by what is added and empties with time.

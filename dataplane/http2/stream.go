@@ -113,7 +113,7 @@ func (s *stream) send(p []byte, end bool) error {
 			flags = flagEndStream
 		}
 		s.tail = c.out.frame(frameData, flags, s.id, p[:n])
-		c.useful(dataBonus)
+		c.useful(sentBonus)
 		s.sendWindow -= int64(n)
 		c.sendWindow -= int64(n)
 		p = p[n:]

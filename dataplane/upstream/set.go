@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cardea-dev/cardea/dataplane/http1"
+	"github.com/cardea-dev/cardea/dataplane/http2"
 	"github.com/cardea-dev/cardea/dataplane/outcome"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
@@ -19,8 +20,8 @@ type Config struct {
 	// Stream makes the client side of the protocol on a new connection. Nil means
 	// HTTP/1.1.
 	Stream func(net.Conn) Stream
-	// Multiplex makes the client side of HTTP/2 on a new connection to an endpoint of
-	// a pool that speaks it.
+	// Multiplex makes the client side on a new connection to an endpoint of a pool
+	// that speaks HTTP/2. Nil means http2's.
 	Multiplex func(net.Conn) Multiplex
 	// Dial connects to an address that the guard has passed. Nil means TCP with
 	// TCP_NODELAY and keep-alive probes.
@@ -59,6 +60,9 @@ func (c Config) withDefaults() Config {
 	if c.Stream == nil {
 		c.Stream = streamHTTP1
 	}
+	if c.Multiplex == nil {
+		c.Multiplex = multiplexHTTP2
+	}
 	if c.Dial == nil {
 		c.Dial = dialTCP
 	}
@@ -90,6 +94,18 @@ func (c Config) withDefaults() Config {
 }
 
 func streamHTTP1(nc net.Conn) Stream { return http1.NewClientConn(nc, nil) }
+
+func multiplexHTTP2(nc net.Conn) Multiplex { return multiplex{http2.NewClientConn(nc, nil)} }
+
+// A multiplex is a ClientConn whose streams are Streams.
+type multiplex struct{ *http2.ClientConn }
+
+func (m multiplex) Open() Stream {
+	if s := m.ClientConn.Open(); s != nil {
+		return s
+	}
+	return nil // a nil *http2.ClientStream is not a nil Stream
+}
 
 // A Set is all pools of the Spec in force. Make one with [New].
 type Set struct {
