@@ -374,7 +374,7 @@ func (c *conn) consumed(n int) {
 // allow gives the peer leave to send n more bytes on the connection; mu is held.
 func (c *conn) allow(n int) {
 	c.credit += int64(n)
-	if c.credit >= c.window/4 {
+	if c.credit >= c.window/4 && !c.closing {
 		c.out.frame32(frameWindowUpdate, 0, uint32(c.credit))
 		c.receiveWindow += c.credit
 		c.credit = 0
