@@ -135,7 +135,7 @@ func (s *ClientStream) End(trailers *message.Fields) error {
 	s.endSent = true
 	var err error
 	if trailers == nil || trailers.Len() == 0 || checkFields(trailers) != nil {
-		err = s.send(nil, true)
+		err = s.stream.end()
 	} else {
 		err = s.sendHead(true, func(e *encoder) { e.fields(trailers, trailerFields) })
 	}
@@ -284,7 +284,7 @@ func (s *ClientStream) Close() (reusable bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.begun {
-		s.end()
+		s.over()
 	}
 	c.places--
 	if c.draining {
@@ -293,8 +293,8 @@ func (s *ClientStream) Close() (reusable bool) {
 	return !c.draining
 }
 
-// end ends an attempt that has begun; mu is held.
-func (s *ClientStream) end() {
+// over ends an attempt that has begun; mu is held.
+func (s *ClientStream) over() {
 	c := s.cc
 	complete := s.receivedEnd && s.err == nil
 	if e, ok := errors.AsType[*outcome.Error](cause(s)); ok && errors.Is(e.Err, os.ErrDeadlineExceeded) {

@@ -41,11 +41,8 @@ func TestClientExchange(t *testing.T) {
 	if got.String() != want {
 		t.Errorf("request head:\n%swant:\n%s", &got, want)
 	}
-	if f := p.read().(*xh2.DataFrame); string(f.Data()) != "hello" {
-		t.Errorf("request body = %q, want hello", f.Data())
-	}
-	if f := p.read().(*xh2.DataFrame); !f.StreamEnded() || len(f.Data()) > 0 {
-		t.Errorf("after the body: %v, want the end of the stream", f)
+	if f := p.read().(*xh2.DataFrame); string(f.Data()) != "hello" || !f.StreamEnded() {
+		t.Errorf("request body = %q (end %t), want hello and the end", f.Data(), f.StreamEnded())
 	}
 
 	p.headers(1, false, ":status: 103", "link: </a>")
@@ -548,6 +545,34 @@ func TestClientSendTimeout(t *testing.T) {
 		t.Errorf("DATA = %q, want what the window allows", f.Data())
 	}
 	p.reset(1, xh2.ErrCodeCancel)
+	s.Close()
+}
+
+// The end of a body takes no window: it is sent where a window is negative.
+func TestClientEndBeyondWindow(t *testing.T) {
+	c, p := pipe(t, nil, xh2.Setting{ID: xh2.SettingInitialWindowSize, Val: 9})
+	s := open(t, c)
+	if err := s.Head(newRequest("PUT", "/", -1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Write([]byte("nine more")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	p.request()
+	p.read()
+	p.must(p.fr.WriteSettings(xh2.Setting{ID: xh2.SettingInitialWindowSize, Val: 0}))
+	p.headers(1, false, ":status: 103") // after the SETTINGS
+	response(t, s)
+	var tr message.Fields
+	if err := s.End(&tr); err != nil {
+		t.Fatal(err)
+	}
+	if f := p.read().(*xh2.DataFrame); !f.StreamEnded() {
+		t.Errorf("after End: %v, want the end of the stream", f)
+	}
 	s.Close()
 }
 

@@ -89,12 +89,7 @@ func (t *clientTunnel) Write(p []byte) (int, error) {
 }
 
 // CloseWrite tells the peer that nothing more comes.
-func (t *clientTunnel) CloseWrite() error {
-	if err := t.s.send(nil, true); err != nil {
-		return err
-	}
-	return t.s.flush()
-}
+func (t *clientTunnel) CloseWrite() error { return t.s.stream.end() }
 
 // Close ends the stream.
 func (t *clientTunnel) Close() error {

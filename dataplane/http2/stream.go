@@ -98,8 +98,9 @@ func (s *stream) send(p []byte, end bool) error {
 		if err := s.sendable(); err != nil {
 			return err
 		}
-		n := int(min(int64(len(p)), s.sendWindow, c.sendWindow, int64(c.room()), int64(c.peer.maxFrame)))
-		if n <= 0 && len(p) > 0 {
+		// A window may be negative (RFC 9113 §6.9.2), and so may the room.
+		n := int(max(0, min(int64(len(p)), s.sendWindow, c.sendWindow, int64(c.room()), int64(c.peer.maxFrame))))
+		if n == 0 && len(p) > 0 {
 			if expired {
 				return s.giveUp(codeCancel, s.sendTimedOut())
 			}
