@@ -20,6 +20,7 @@ import (
 // options are the flags.
 type options struct {
 	cardea    string
+	base      string
 	proxyCPUs string
 	loadCPUs  string
 	rounds    int
@@ -62,6 +63,7 @@ func bench(args []string) error {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.StringVar(&o.cardea, "cardea", "bin/cardea", "the program to measure")
+	f.StringVar(&o.base, "base", "", "another build of it, measured beside it")
 	f.StringVar(&o.proxyCPUs, "proxy-cpus", "0", "core that each proxy is pinned to")
 	f.StringVar(&o.loadCPUs, "load-cpus", "1", "cores of load generator and backend, as taskset takes them")
 	f.IntVar(&o.rounds, "rounds", 3, "rounds; 0 means each scenario's own number")
@@ -76,6 +78,9 @@ func bench(args []string) error {
 	f.IntVar(&o.idle, "idle", 10000, "connections of the idle scenarios")
 	if err := f.Parse(args); err != nil {
 		return err
+	}
+	if o.base != "" {
+		o.subjects += ",base"
 	}
 	chosen, err := choose(o)
 	if err != nil {

@@ -36,12 +36,12 @@ func describeMachine(o options) Machine {
 		CPU: cpuModel(), Cores: runtime.NumCPU(), MemoryMB: memTotal(), Kernel: kernel(), Go: runtime.Version(),
 		Versions: map[string]string{}, Rounds: o.rounds, Length: o.length.String(),
 	}
-	for _, s := range subjects {
-		m.Versions[s.name] = versionOf(o.cardea, s)
-	}
+	m.Versions["cardea"] = versionOf(o.cardea, "version")
+	m.Versions["nginx"] = versionOf("nginx", "-v")
+	m.Versions["haproxy"] = versionOf("haproxy", "-v")
 	m.Versions["openssl"] = openSSL()
-	m.Versions["h2load"] = versionOf("", subject{version: []string{"h2load", "--version"}})
-	m.Versions["wrk"] = versionOf("", subject{version: []string{"dpkg-query", "-W", "-f", "${Version}", "wrk"}})
+	m.Versions["wrk"] = versionOf("dpkg-query", "-W", "-f", "${Version}", "wrk")
+	m.Versions["h2load"] = versionOf("h2load", "--version")
 	return m
 }
 
@@ -58,6 +58,8 @@ type Result struct {
 	// P99Ratio is the same for the 99th percentile of the delay, against the better
 	// peer in that.
 	P99Ratio float64 `json:"p99_ratio,omitempty"`
+	// BaseRatio is that of the CPU time to the other build's.
+	BaseRatio float64 `json:"base_ratio,omitempty"`
 }
 
 // Measured is one proxy in a scenario.
@@ -123,7 +125,7 @@ func (r *Result) compare() {
 	}
 	if r.tool == idle {
 		for _, m := range r.Proxies {
-			if m == own || m.NotServed {
+			if !isPeer(m.Name) || m.NotServed {
 				continue
 			}
 			if r.Ratio == 0 || own.KiBPerConn/m.KiBPerConn > r.Ratio {
@@ -136,13 +138,20 @@ func (r *Result) compare() {
 	r.Ratio = median(r.Ratios)
 	_, p99 := r.against(p99Of)
 	r.P99Ratio = median(p99)
+	if base := r.of("base"); base != nil {
+		var ratios []float64
+		for i, v := range base.values(cpuOf) {
+			ratios = append(ratios, own.Samples[i].CPU/v)
+		}
+		r.BaseRatio = median(ratios)
+	}
 }
 
 // against returns the peer with the least median and Cardea's ratios to it.
 func (r *Result) against(get func(Sample) float64) (peer string, ratios []float64) {
 	var best *Measured
 	for _, m := range r.Proxies {
-		if m.Name == "cardea" || len(m.Samples) == 0 {
+		if !isPeer(m.Name) || len(m.Samples) == 0 {
 			continue
 		}
 		if best == nil || median(m.values(get)) < median(best.values(get)) {
@@ -165,7 +174,7 @@ func (r *Result) against(get func(Sample) float64) (peer string, ratios []float6
 func (r *Result) peerRate() float64 {
 	best := 0.0
 	for _, m := range r.Proxies {
-		if m.Name != "cardea" {
+		if isPeer(m.Name) {
 			best = max(best, median(m.values(rateOf)))
 		}
 	}
@@ -202,6 +211,9 @@ func (r *Result) print(w io.Writer) {
 		if m.Name == "cardea" {
 			if r.Ratio > 0 {
 				ratio = fmt.Sprintf("**%.2f** of %s", r.Ratio, r.Peer)
+			}
+			if r.BaseRatio > 0 {
+				ratio += fmt.Sprintf(" **%.3f** of base", r.BaseRatio)
 			}
 			if len(r.Ratios) > 1 {
 				ratio += fmt.Sprintf(" (%.2f–%.2f)", slices.Min(r.Ratios), slices.Max(r.Ratios))

@@ -29,43 +29,50 @@ var templates = template.Must(template.ParseFS(peers, "peers/*.conf", "peers/*.c
 type subject struct {
 	name    string
 	config  string // template
-	version []string
 	command func(b *workbench, v *values) (env, args []string)
 }
 
 var subjects = [...]subject{
 	{
 		name: "cardea", config: "cardea.yaml",
-		version: []string{"", "version"},
-		command: func(b *workbench, v *values) (env, args []string) {
-			if !v.allCores {
-				env = []string{"GOMAXPROCS=1"}
-			}
-			args = []string{
-				b.o.cardea, "serve", "--manifests", v.Dir, "--http-addr", v.HTTP, "--https-addr", v.HTTPS,
-				"--admin-addr", "127.0.0.1:0", "--debug-addr", v.debug,
-			}
-			if !v.AccessLog {
-				args = append(args, "--access-log=false", "--handshake-log=off")
-			}
-			return env, args
-		},
+		command: func(b *workbench, v *values) (env, args []string) { return v.cardea(b.o.cardea) },
+	},
+	{
+		// Another build of Cardea, to see what a change is worth.
+		name: "base", config: "cardea.yaml",
+		command: func(b *workbench, v *values) (env, args []string) { return v.cardea(b.o.base) },
 	},
 	{
 		name: "nginx", config: "nginx.conf",
-		version: []string{"nginx", "-v"},
 		command: func(_ *workbench, v *values) (env, args []string) {
 			return nil, []string{"nginx", "-p", v.Dir, "-c", v.config, "-e", filepath.Join(v.Dir, "nginx.err")}
 		},
 	},
 	{
 		name: "haproxy", config: "haproxy.cfg",
-		version: []string{"haproxy", "-v"},
 		command: func(_ *workbench, v *values) (env, args []string) {
 			return nil, []string{"haproxy", "-db", "-f", v.config}
 		},
 	},
 }
+
+// cardea returns how a build of Cardea is started.
+func (v *values) cardea(program string) (env, args []string) {
+	if !v.allCores {
+		env = []string{"GOMAXPROCS=1"}
+	}
+	args = []string{
+		program, "serve", "--manifests", v.Dir, "--http-addr", v.HTTP, "--https-addr", v.HTTPS,
+		"--admin-addr", "127.0.0.1:0", "--debug-addr", v.debug,
+	}
+	if !v.AccessLog {
+		args = append(args, "--access-log=false", "--handshake-log=off")
+	}
+	return env, args
+}
+
+// isPeer tells the others from Cardea.
+func isPeer(name string) bool { return name != "cardea" && name != "base" }
 
 func subjectNamed(name string) (subject, bool) {
 	for _, s := range subjects {
@@ -119,7 +126,7 @@ func (b *workbench) startSubject(ctx context.Context, s subject, sc *Scenario, b
 	if sc.allCores {
 		cpus, v.Threads = "", runtime.NumCPU()
 	}
-	if s.name != "cardea" {
+	if isPeer(s.name) {
 		for _, name := range []string{"ecdsa.crt", "ecdsa.key", "ecdsa.pem", "rsa.crt", "rsa.key", "rsa.pem"} {
 			if err := os.Link(filepath.Join(b.dir, name), filepath.Join(dir, name)); err != nil {
 				return nil, err
@@ -252,12 +259,8 @@ func dialTLS(ctx context.Context, addr string) (tls.ConnectionState, error) {
 }
 
 // versionOf returns the first line that the program says about itself.
-func versionOf(cardea string, s subject) string {
-	program := s.version[0]
-	if program == "" {
-		program = cardea
-	}
-	out, err := exec.Command(program, s.version[1:]...).CombinedOutput()
+func versionOf(args ...string) string {
+	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
 	if err != nil {
 		return "unknown: " + err.Error()
 	}
