@@ -22,13 +22,15 @@ import (
 // end. It runs in a bubble of synctest, so that want knows when the server has
 // said all that it will.
 type dialogue struct {
-	t    *testing.T
-	nc   net.Conn
-	fr   *xhttp2.Framer
-	enc  *hpack.Encoder
-	head bytes.Buffer
-	info outcome.Conn
-	done chan struct{} // closed when Serve has returned
+	t  *testing.T
+	nc net.Conn
+	// server is the other end.
+	server net.Conn
+	fr     *xhttp2.Framer
+	enc    *hpack.Encoder
+	head   bytes.Buffer
+	info   outcome.Conn
+	done   chan struct{} // closed when Serve has returned
 
 	mu     sync.Mutex
 	frames []string // what came and was not yet wanted
@@ -55,16 +57,22 @@ func dial(t *testing.T, s *Server) *dialogue {
 
 // dialDeaf is dial without anybody who reads.
 func dialDeaf(t *testing.T, s *Server) *dialogue {
+	d := dialWith(t)
+	go func() {
+		defer close(d.done)
+		s.Serve(d.server, &d.info)
+	}()
+	return d
+}
+
+// dialWith makes a connection that nobody serves yet.
+func dialWith(t *testing.T) *dialogue {
 	client, server := net.Pipe()
-	d := &dialogue{t: t, nc: client, done: make(chan struct{})}
+	d := &dialogue{t: t, nc: client, server: server, done: make(chan struct{})}
 	d.fr = xhttp2.NewFramer(client, client)
 	d.fr.AllowIllegalWrites = true
 	d.fr.AllowIllegalReads = true
 	d.enc = hpack.NewEncoder(&d.head)
-	go func() {
-		defer close(d.done)
-		s.Serve(server, &d.info)
-	}()
 	return d
 }
 
@@ -186,8 +194,12 @@ func (d *dialogue) data(id uint32, end bool, p string) {
 	d.do(d.fr.WriteData(id, end, []byte(p)))
 }
 
+// pause is how long a handler waits for what it has sent to arrive.
+const pause = time.Millisecond
+
 // got waits until the server has nothing more to say and returns what it said.
 func (d *dialogue) got() []string {
+	time.Sleep(10 * pause) // for handlers that pause
 	synctest.Wait()
 	d.mu.Lock()
 	defer d.mu.Unlock()

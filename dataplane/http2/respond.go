@@ -118,8 +118,12 @@ func (x *Exchange) answerConnect(res *message.Response) error {
 
 // accepted checks the answer to the key that we made up (RFC 6455 §4.1).
 func (x *Exchange) accepted(f *message.Fields) bool {
-	sum := sha1.Sum([]byte(x.key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	return string(f.Named("Sec-WebSocket-Accept")) == base64.StdEncoding.EncodeToString(sum[:])
+	return string(f.Named("Sec-WebSocket-Accept")) == acceptKey(x.key)
+}
+
+func acceptKey(key string) string {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
 // Write queues body bytes. They are dropped where the answer has no body.
