@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -162,6 +163,12 @@ func (r *reader) read(p []byte, now, until time.Time) (int, error) {
 		}
 	}
 }
+
+// yield lets other goroutines run before a read that would most likely find
+// nothing, because what it waits for was only just asked for. On a busy machine it
+// is there by the time the others have had their turn, which saves the read that
+// fails, parking, and a wake-up by the poller; on an idle one it costs 0.1 µs.
+func yield() { runtime.Gosched() }
 
 // arm sees to it that a deadline not after until is in force. An earlier one may
 // be; read deals with it.

@@ -63,6 +63,7 @@ func (c *ClientConn) parseHead(waiting func()) *outcome.Error {
 			rd.grow(max)
 			c.head.reset(&c.res, c.head.maxFields)
 		}
+		yield()
 		n, rerr := c.await(rd.buf.b[rd.w:], &waiting)
 		rd.w += n
 		c.heard = c.heard || n > 0

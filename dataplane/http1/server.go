@@ -185,6 +185,7 @@ func (c *serverConn) await() bool {
 	if end.Before(early) {
 		early = end
 	}
+	yield()
 	n, err := c.rd.read(c.rd.buf.b, now, early)
 	if errors.Is(err, os.ErrDeadlineExceeded) && early.Before(end) {
 		c.release()
