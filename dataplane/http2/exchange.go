@@ -48,13 +48,21 @@ type Exchange struct {
 	// done. Guarded by mu.
 	watcher func()
 	watched chan struct{}
+	// onGone is notify, made once.
+	onGone func()
+}
+
+func newExchange() *Exchange {
+	x := &Exchange{work: make(chan struct{}, 1)}
+	x.onGone = x.notify
+	return x
 }
 
 // start makes x ready for the request on a new stream; mu is held.
 func (x *Exchange) start(c *serverConn, id uint32) {
 	x.conn = c
 	x.stream.begin(&c.conn, id)
-	x.stream.gone = x.notify
+	x.stream.gone = x.onGone
 	x.in.timeout = or(c.server.BodyTimeout, DefaultBodyTimeout)
 	x.head.reset(x)
 	x.refusal, x.mute, x.key = nil, false, ""

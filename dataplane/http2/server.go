@@ -404,7 +404,7 @@ func (c *serverConn) takeExchange() *Exchange {
 		c.parked = c.parked[:n-1]
 		return x
 	}
-	return &Exchange{work: make(chan struct{}, 1)}
+	return newExchange()
 }
 
 // park keeps an exchange for the next request; mu is held. It reports whether it

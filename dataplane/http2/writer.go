@@ -35,9 +35,10 @@ type writer struct {
 	// replies counts the answers to control frames that wait.
 	replies int
 
-	armed  time.Time
-	batch  []*buffer
-	vector net.Buffers
+	armed time.Time
+	batch []*buffer
+	// vector is batch as slices, rest what of it was not yet sent.
+	vector, rest net.Buffers
 }
 
 // kick has what is queued sent; mu is held.
@@ -124,14 +125,14 @@ func (c *conn) write(list []*buffer) error {
 	for _, b := range list {
 		w.vector = append(w.vector, b.unread())
 	}
-	for v := w.vector; len(v) > 0; {
+	for w.rest = w.vector; len(w.rest) > 0; {
 		c.armWrite()
 		var n int64
 		var err error
 		if isTCP {
-			n, err = v.WriteTo(tcp)
+			n, err = w.rest.WriteTo(tcp)
 		} else {
-			n, err = wrapped.WriteBuffers(&v)
+			n, err = wrapped.WriteBuffers(&w.rest)
 		}
 		if err != nil && (n == 0 || !isTimeout(err)) {
 			return err
