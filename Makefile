@@ -27,7 +27,7 @@ run: build ## Build and run `cardea demo`: everything, without a cluster.
 	@exec ./bin/cardea demo $(ARGS)
 
 .PHONY: test
-test: check ## Everything: check, and the tests against a real etcd and kube-apiserver.
+test: check conformance ## Everything: check, outside suites, and the tests against a real etcd and kube-apiserver.
 	KUBEBUILDER_ASSETS="$$(hack/tools/build etcd kube-apiserver kubectl)" \
 	  $(GO) test -tags envtest -count=1 ./controllers/ 2>&1
 
@@ -78,8 +78,9 @@ bench: build ## Compare with nginx and HAProxy; ARGS='-run https-h1' etc., docs/
 	@bin/bench $(ARGS)
 
 .PHONY: conformance
-conformance: ## Outside suites against the data plane: h2spec.
-	cd test/conformance && $(GO) test -count=1 -v ./... 2>&1 | grep -v '^ *[0-9✔]' | grep -v '^ *$$'
+conformance: ## Outside suites against the data plane: h2spec, and gRPC's interoperability cases.
+	cd test/conformance && $(GO) test -count=1 ./...
+	cd test/grpc && $(GO) test -count=1 ./...
 
 .PHONY: e2e
 e2e: ## The program as a process against a real API server, in a network namespace of its own.
