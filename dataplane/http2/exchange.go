@@ -85,6 +85,7 @@ func (x *Exchange) begun(endStream bool) *connError {
 	case h.malformed != "":
 		x.refusal = refuseAs(outcome.BadRequest, h.malformed)
 		x.mute = true
+		x.in.fail(x.refusal)
 		c.reset(x.id, codeProtocol)
 		c.remove(&x.stream)
 		if err = c.replied(); err == nil {
