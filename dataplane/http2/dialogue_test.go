@@ -225,7 +225,7 @@ func (d *dialogue) wantEnd(code string, reason outcome.Reason) {
 	d.nc.Close()
 	<-d.done
 	if n := len(got); n < 1 || !strings.Contains(got[n-1], code) && (n < 2 || !strings.Contains(got[n-2], code)) {
-		d.t.Errorf("connection ended with %q, want GOAWAY %s", got, code)
+		d.t.Errorf("connection ended with %q, want GOAWAY %s", tail3(got), code)
 	}
 	if d.info.Reason != reason {
 		d.t.Errorf("Conn.Reason = %q, want %q", d.info.Reason, reason)

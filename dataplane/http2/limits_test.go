@@ -22,7 +22,7 @@ func TestFloods(t *testing.T) {
 		held   bool // the handlers do not answer
 		send   func(d *dialogue, i int) error
 	}{
-		{"rapid reset", outcome.StreamResets, 1000, false, func(d *dialogue, i int) error {
+		{"rapid reset", outcome.StreamResets, 1000, true, func(d *dialogue, i int) error {
 			id := uint32(2*i + 1)
 			d.headersQuietly(id, getHead...)
 			return d.fr.WriteRSTStream(id, xhttp2.ErrCodeCancel)
@@ -32,7 +32,7 @@ func TestFloods(t *testing.T) {
 			d.headersQuietly(id, getHead...)
 			return d.fr.WriteWindowUpdate(id, 0)
 		}},
-		{"made you reset by DATA after the end", outcome.StreamResets, 1000, false, func(d *dialogue, i int) error {
+		{"made you reset by DATA after the end", outcome.StreamResets, 1000, true, func(d *dialogue, i int) error {
 			id := uint32(2*i + 1)
 			d.headersQuietly(id, getHead...)
 			return d.fr.WriteData(id, true, nil)
