@@ -19,9 +19,11 @@ import (
 
 // A Sample is one round of one proxy.
 type Sample struct {
-	CPU    float64 `json:"cpu_us"` // per request
-	Rate   float64 `json:"requests_per_second"`
-	Busy   float64 `json:"busy"` // cores used by the proxy
+	CPU  float64 `json:"cpu_us"` // per request
+	Rate float64 `json:"requests_per_second"`
+	Busy float64 `json:"busy"` // cores used by the proxy
+	// Others is the share of the proxy's core that others used: noise.
+	Others float64 `json:"others"`
 	P50    float64 `json:"p50_ms"`
 	P99    float64 `json:"p99_ms"`
 	Errors int64   `json:"errors"`
@@ -136,14 +138,14 @@ func (b *workbench) round(ctx context.Context, sc *Scenario, r *running, backend
 	if b.o.profiles != "" && r.name == "cardea" && round == 0 {
 		go profile(ctx, r.debug, filepath.Join(b.o.profiles, sc.Name+".pprof"), b.o.length)
 	}
-	cpu0, count0, at0, err := reading(pids, backend)
+	begin, err := b.read(pids, backend)
 	if err != nil {
 		return Sample{}, err
 	}
 	if err := g.pause(ctx, b.o.length); err != nil {
 		return Sample{}, err
 	}
-	cpu1, count1, at1, err := reading(pids, backend)
+	end, err := b.read(pids, backend)
 	if err != nil {
 		return Sample{}, err
 	}
@@ -151,28 +153,43 @@ func (b *workbench) round(ctx context.Context, sc *Scenario, r *running, backend
 	if err != nil {
 		return Sample{}, err
 	}
-	n, took, cpu := float64(count1-count0), at1.Sub(at0), cpu1-cpu0
+	n, took := float64(end.count-begin.count), end.at.Sub(begin.at).Seconds()
+	cpu, core := (end.cpu - begin.cpu).Seconds(), (end.core - begin.core).Seconds()
 	if n == 0 {
 		return Sample{}, fmt.Errorf("no request in the measured window: %s", l.First)
 	}
-	return Sample{
-		CPU:    cpu.Seconds() * 1e6 / n,
-		Rate:   n / took.Seconds(),
-		Busy:   cpu.Seconds() / took.Seconds(),
+	sample := Sample{
+		CPU:    cpu * 1e6 / n,
+		Rate:   n / took,
+		Busy:   cpu / took,
 		P50:    l.P50.Seconds() * 1e3,
 		P99:    l.P99.Seconds() * 1e3,
 		Errors: l.Errors, Bad: l.Bad, Note: l.First,
-	}, nil
+	}
+	if !sc.allCores {
+		sample.Others = max(0, core-cpu) / took
+	}
+	return sample, nil
 }
 
-// reading takes the proxy's CPU time and the backend's count together.
-func reading(pids []int, backend string) (time.Duration, int64, time.Time, error) {
-	count, err := served(backend)
-	if err != nil {
-		return 0, 0, time.Time{}, err
+// A reading is what the clocks and counters say at one moment.
+type reading struct {
+	at    time.Time
+	cpu   time.Duration // of the proxy
+	core  time.Duration // of its core, for anybody
+	count int64         // of the backend
+}
+
+func (b *workbench) read(pids []int, backend string) (r reading, err error) {
+	if r.count, err = served(backend); err != nil {
+		return r, err
 	}
-	cpu, err := cpuTime(pids)
-	return cpu, count, time.Now(), err
+	if r.core, err = coreTime(b.o.proxyCPUs); err != nil {
+		return r, err
+	}
+	r.cpu, err = cpuTime(pids)
+	r.at = time.Now()
+	return r, err
 }
 
 // A generator is a running load generator.

@@ -51,6 +51,34 @@ func cpuTime(pids []int) (time.Duration, error) {
 	return sum, nil
 }
 
+// coreTime returns how long the core has worked for anybody, time that the
+// hypervisor took away included.
+func coreTime(core string) (time.Duration, error) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		if len(f) < 9 || f[0] != "cpu"+core {
+			continue
+		}
+		var ticks int64
+		for i, column := range f[1:9] { // user nice system idle iowait irq softirq steal
+			if i == 3 || i == 4 {
+				continue
+			}
+			n, err := strconv.ParseInt(column, 10, 64)
+			if err != nil {
+				return 0, err
+			}
+			ticks += n
+		}
+		return time.Duration(ticks) * 10 * time.Millisecond, nil // USER_HZ is 100 on every Linux
+	}
+	return 0, fmt.Errorf("no core %q in /proc/stat", core)
+}
+
 // memory is that of a process tree, in KiB. PSS shares out what several processes
 // have mapped, so that its sum over a tree is right.
 type memory struct{ rss, pss int64 }

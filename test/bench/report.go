@@ -100,11 +100,12 @@ func (m *Measured) values(get func(Sample) float64) []float64 {
 	return v
 }
 
-func cpuOf(s Sample) float64  { return s.CPU }
-func rateOf(s Sample) float64 { return s.Rate }
-func busyOf(s Sample) float64 { return s.Busy }
-func p50Of(s Sample) float64  { return s.P50 }
-func p99Of(s Sample) float64  { return s.P99 }
+func cpuOf(s Sample) float64    { return s.CPU }
+func rateOf(s Sample) float64   { return s.Rate }
+func busyOf(s Sample) float64   { return s.Busy }
+func othersOf(s Sample) float64 { return s.Others }
+func p50Of(s Sample) float64    { return s.P50 }
+func p99Of(s Sample) float64    { return s.P99 }
 
 func median(v []float64) float64 {
 	if len(v) == 0 {
@@ -193,8 +194,8 @@ func (r *Report) print(w io.Writer) {
 
 // The table is Markdown: docs/performance.md holds one.
 func printHead(w io.Writer) {
-	fmt.Fprintln(w, "| scenario | proxy | CPU µs/request (range) | ratio | bar | requests/s | cores | p50 ms | p99 ms | RSS MiB | errors |")
-	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|---|")
+	fmt.Fprintln(w, "| scenario | proxy | CPU µs/request (range) | ratio | bar | requests/s | cores | noise | p50 ms | p99 ms | RSS MiB | errors |")
+	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|---|---|")
 }
 
 func (r *Result) print(w io.Writer) {
@@ -204,7 +205,7 @@ func (r *Result) print(w io.Writer) {
 			name = r.Name
 		}
 		if m.NotServed {
-			fmt.Fprintf(w, "| %s | %s | not served | | | | | | | | |\n", name, m.Name)
+			fmt.Fprintf(w, "| %s | %s | not served | | | | | | | | | |\n", name, m.Name)
 			continue
 		}
 		ratio, bar := "", ""
@@ -235,13 +236,13 @@ func (r *Result) print(w io.Writer) {
 			problems += " (" + strings.ReplaceAll(notes[0], "|", "/") + ")"
 		}
 		if r.tool == idle {
-			fmt.Fprintf(w, "| %s | %s | %.1f KiB each | %s | %s | | | | | %d | %s |\n",
+			fmt.Fprintf(w, "| %s | %s | %.1f KiB each | %s | %s | | | | | | %d | %s |\n",
 				name, m.Name, m.KiBPerConn, ratio, bar, m.RSS/1024, problems)
 			continue
 		}
 		cpu := m.values(cpuOf)
-		fmt.Fprintf(w, "| %s | %s | %.1f (%.1f–%.1f) | %s | %s | %.0f | %.2f | %.2f | %.2f | %d | %s |\n",
+		fmt.Fprintf(w, "| %s | %s | %.1f (%.1f–%.1f) | %s | %s | %.0f | %.2f | %.0f %% | %.2f | %.2f | %d | %s |\n",
 			name, m.Name, median(cpu), slices.Min(cpu), slices.Max(cpu), ratio, bar,
-			median(m.values(rateOf)), median(m.values(busyOf)), median(m.values(p50Of)), median(m.values(p99Of)), m.RSS/1024, problems)
+			median(m.values(rateOf)), median(m.values(busyOf)), 100*median(m.values(othersOf)), median(m.values(p50Of)), median(m.values(p99Of)), m.RSS/1024, problems)
 	}
 }
