@@ -48,17 +48,19 @@ func dialBare(t testing.TB, s *Server) *bareClient {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if nc, err := ln.Accept(); err == nil {
-			s.Serve(nc, new(outcome.Conn))
-		}
-	}()
 	nc, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
+	server, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Serve(server, new(outcome.Conn))
+	}()
 	t.Cleanup(func() {
 		nc.Close()
 		<-done

@@ -206,6 +206,7 @@ func (c *conn) quiet() error {
 		return nil
 	case !busy:
 		c.rd.release()
+		c.letGo()
 		c.role.rest()
 		c.mu.Lock()
 		c.releaseWriter()
@@ -232,6 +233,13 @@ func (c *conn) quiet() error {
 		c.kick()
 	}
 	return nil
+}
+
+// letGo has the decoder let go of the reader's buffer: it keeps a slice of what it
+// was given last. A field that is cut short changes nothing else.
+func (c *conn) letGo() {
+	_, _ = c.dec.Write([]byte{0x40})
+	_ = c.dec.Close()
 }
 
 // readFrame reads one frame and acts on it.
