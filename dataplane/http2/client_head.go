@@ -265,6 +265,9 @@ func (k *responseSink) length(s *ClientStream, endStream bool) {
 		s.in.declared = -1
 	case endStream && res.Length < 0:
 		s.in.declared, res.Length = 0, 0
+	case !endStream && res.Fields.Has(message.Trailer):
+		// HTTP/1.1 has no trailers behind a body of known length.
+		res.Length = -1
 	}
 }
 
