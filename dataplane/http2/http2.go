@@ -2,7 +2,8 @@
 //
 // A [Server] runs client connections and calls its Handler once for each
 // [Exchange], refused heads included. Heads and bodies are those of package
-// message, the same as HTTP/1.1 would have brought.
+// message, the same as HTTP/1.1 would have brought. A [ClientConn] carries many
+// attempts to an endpoint at one time, each on a [ClientStream].
 //
 // # Shape
 //
@@ -10,9 +11,11 @@
 // straight to the body that it belongs to. Each exchange runs on a goroutine of its
 // own, which is used again. What is to be sent is appended, as finished frames, to
 // one queue; one writer takes all that is there, so that streams that are ready at
-// the same time share a write and a TLS record. A connection without streams holds
-// neither buffers nor goroutines other than the reader. One mutex guards what the
-// goroutines share; nobody waits or does I/O under it.
+// the same time share a write and a TLS record. Where several wait for the peer,
+// the more urgent goes first (RFC 9218), and those that are equal take turns. A
+// connection without streams holds neither buffers nor goroutines other than the
+// reader. One mutex guards what the goroutines share; nobody waits or does I/O
+// under it.
 //
 //	conn.go     what both sides share: reading, keep-alive, the end
 //	frames.go   the frames that come, and what they may be
@@ -24,6 +27,9 @@
 //	server.go   client connections: streams, shutdown
 //	exchange.go one request and its answer, as the proxy sees it
 //	request.go  the request head; respond.go: the answer; tunnel.go: websockets
+//	client.go   a connection to an endpoint; client_stream.go: one attempt
+//	client_head.go    its request head and the heads that answer it
+//	client_tunnel.go  upgrades by extended CONNECT
 //	frame.go    the layout of frames; reader.go: buffered input; buffer.go: the pool
 //
 // # Frames

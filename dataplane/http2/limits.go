@@ -31,6 +31,7 @@ const (
 	// Streams that end early cost work that brings nothing: those that the peer
 	// resets before we have answered (rapid reset, CVE-2023-44487) and those that
 	// it makes us reset by breaking the rules ("MadeYouReset", CVE-2025-8671).
+	// Each message that is sent to its end makes up for one.
 	maxResets       = 200
 	resetsPerSecond = 40
 
@@ -83,6 +84,9 @@ func (c *conn) brokenOff() *connError {
 	}
 	return nil
 }
+
+// completed notes a stream on which all was sent; mu is held.
+func (c *conn) completed() { c.resets.level = max(c.resets.level-1, 0) }
 
 // replied notes a frame queued in answer to another; mu is held.
 func (c *conn) replied() *connError {

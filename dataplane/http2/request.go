@@ -106,11 +106,29 @@ func (h *requestHead) field(name, value string) {
 		h.expect = l.Value
 	case message.Cookie:
 		h.crumb(l)
+	case message.Other:
+		if string(l.Name) == "priority" {
+			h.x.urgency = urgency(l.Value)
+		}
 	case message.Trailer:
 		if problem := message.AnnouncedTrailers(l.Value); problem != "" {
 			h.refuse(outcome.BadRequest, problem)
 		}
 	}
+}
+
+// defaultUrgency is that of a request which says nothing (RFC 9218 §4.1).
+const defaultUrgency = 3
+
+// urgency returns the urgency in a Priority field, a dictionary of RFC 8941. What
+// cannot be read is ignored (RFC 9218 §4).
+func urgency(list []byte) uint8 {
+	for e, rest := message.NextElement(list); e != nil; e, rest = message.NextElement(rest) {
+		if len(e) == 3 && e[0] == 'u' && e[1] == '=' && '0' <= e[2] && e[2] <= '7' {
+			return e[2] - '0'
+		}
+	}
+	return defaultUrgency
 }
 
 // appendField appends a field that came, if it may.

@@ -246,3 +246,47 @@ func TestTunnel(t *testing.T) {
 		})
 	}
 }
+
+// TestUrgency holds that of the responses which wait for the client's leave to send
+// the more urgent goes first.
+func TestUrgency(t *testing.T) {
+	handler := func(x *Exchange) {
+		n := 1000
+		if x.Request().Method == "POST" {
+			n = initialWindow
+		}
+		_ = x.Head(newResponse(message.HTTP11, 200, int64(n)))
+		_ = x.Write(make([]byte, n))
+		_ = x.End(nil)
+	}
+	talk(t, &Server{Handler: handler}, func(d *dialogue) {
+		d.headers(1, true, ":method: POST", ":scheme: http", ":authority: h", ":path: /")
+		d.got() // this one has used up the window of the connection
+		for i, priority := range []string{"i", "u=5", "u=1, i", "u=9", "u=7", "u=0"} {
+			d.headers(uint32(2*i+3), true, with(getHead, "priority: "+priority)...)
+			d.got()
+		}
+		var order []string
+		for range 6 {
+			d.do(d.fr.WriteWindowUpdate(0, 1000))
+			order = append(order, d.got()...)
+		}
+		want := []string{
+			"DATA 13 end (1000 bytes)", "DATA 7 end (1000 bytes)", "DATA 3 end (1000 bytes)",
+			"DATA 9 end (1000 bytes)", "DATA 5 end (1000 bytes)", "DATA 11 end (1000 bytes)",
+		}
+		if diff := cmp.Diff(want, order); diff != "" {
+			t.Errorf("frames (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestUrgencyOfField(t *testing.T) {
+	for field, want := range map[string]uint8{
+		"": 3, "u=0": 0, "u=7": 7, "i, u=2": 2, "u=2,i": 2, "u=8": 3, "u=-1": 3, "U=1": 3, "u": 3, "u=1.0": 3, "x=\"u=1\"": 3,
+	} {
+		if got := urgency([]byte(field)); got != want {
+			t.Errorf("urgency(%q) = %d, want %d", field, got, want)
+		}
+	}
+}

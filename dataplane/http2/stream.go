@@ -37,6 +37,8 @@ type stream struct {
 	headless bool
 	// queued says that the stream is in c.waiting.
 	queued bool
+	// urgency is the client's wish, 0 first, 7 last (RFC 9218 §4.1).
+	urgency uint8
 	// finished says that the owner is done with it.
 	finished bool
 	// tail is the header of the last frame, as long as it is queued.
@@ -55,7 +57,7 @@ func (s *stream) begin(c *conn, id uint32) {
 	s.err, s.peerCode = nil, codeNo
 	s.sendWindow, s.receiveWindow, s.credit = c.peer.initialWindow, streamWindow, 0
 	s.window, s.headless = streamWindow, c.side == outcome.Upstream
-	s.queued, s.finished = false, false
+	s.queued, s.finished, s.urgency = false, false, defaultUrgency
 	s.tail = tail{}
 	s.sendTimeout = c.sendTimeout
 	if s.maySend == nil {
@@ -173,8 +175,7 @@ func (s *stream) wait() (expired bool) {
 	c := s.c
 	c.kick()
 	if s.sendWindow > 0 && !s.queued {
-		c.waiting = append(c.waiting, s)
-		s.queued = true
+		c.enqueue(s)
 	}
 	var timeout <-chan time.Time
 	if s.sendTimeout > 0 {
@@ -209,6 +210,7 @@ func (s *stream) wake() {
 // ended notes that END_STREAM was sent; mu is held.
 func (s *stream) ended() {
 	s.sentEnd = true
+	s.c.completed()
 	if s.receivedEnd {
 		s.c.remove(s)
 	}

@@ -3,6 +3,7 @@ package http2
 import (
 	"net"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -172,6 +173,16 @@ func (c *conn) armWrite() {
 
 // room is how many more bytes of bodies may be queued; mu is held.
 func (c *conn) room() int { return queueLimit - c.out.n }
+
+// enqueue puts s behind those who wait to send and are as urgent; mu is held.
+func (c *conn) enqueue(s *stream) {
+	s.queued = true
+	at := len(c.waiting)
+	for at > 0 && c.waiting[at-1].urgency > s.urgency {
+		at--
+	}
+	c.waiting = slices.Insert(c.waiting, at, s)
+}
 
 // wakeWaiting wakes as many of those who wait to send as can send a frame; mu is
 // held.

@@ -48,7 +48,7 @@ type Request struct {
 	// Authority is the validated host[:port] of the Host field, or of a target in
 	// absolute form (then both agree). Empty only in HTTP/1.0.
 	Authority []byte
-	// Fields of the head. Host is among them in HTTP/1.
+	// Fields of the head. Host is among them, but for HTTP/1.0 without one.
 	Fields Fields
 	// Length of the body as declared: 0 none, -1 unknown (chunked).
 	Length int64
