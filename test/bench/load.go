@@ -133,9 +133,10 @@ func (l *loader) config() *tls.Config {
 	cfg := &tls.Config{
 		InsecureSkipVerify: true, // the certificate signs itself; its signatures are checked
 		ServerName:         l.host,
-		CurvePreferences:   []tls.CurveID{tls.X25519},
-		MinVersion:         tls.VersionTLS13,
-		NextProtos:         []string{"http/1.1"},
+		// The first is used; TLS 1.2 wants the certificate's, too.
+		CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256},
+		MinVersion:       tls.VersionTLS13,
+		NextProtos:       []string{"http/1.1"},
 	}
 	if l.h2 {
 		cfg.NextProtos = []string{"h2"}
