@@ -201,6 +201,7 @@ func (c *ClientConn) serve() {
 	cut(c.nc)
 	c.mu.Lock()
 	c.fail(err)
+	c.out.drop() // what was queued after the writer had failed
 	c.mu.Unlock()
 	c.rd.drop()
 }
