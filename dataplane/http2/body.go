@@ -195,9 +195,6 @@ func (b *body) Interrupt() {
 	b.signal()
 }
 
-// resume undoes Interrupt.
-func (b *body) resume() { b.interrupted = false }
-
 // The methods below are the reader's; mu is held.
 
 // room returns where up to n more bytes may be put.

@@ -153,6 +153,7 @@ func (c *conn) run() error {
 	if err := c.firstFrame(); err != nil {
 		return err
 	}
+	c.lastFrame = c.rd.now
 	for {
 		if err := c.await(); err != nil {
 			return err
@@ -392,11 +393,12 @@ func (c *conn) allow(n int) {
 
 // fail ends the connection: every stream is told, the reader ends. mu is held.
 func (c *conn) fail(err error) {
+	// Also what was queued after a first failure, before the streams knew of it.
+	c.out.drop()
 	if c.err != nil {
 		return
 	}
 	c.err = err
-	c.out.drop()
 	c.rd.interrupt()
 	c.releaseWriter()
 }

@@ -3,7 +3,6 @@ package http2
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -14,13 +13,11 @@ import (
 	"testing"
 	"time"
 
-	xhttp2 "golang.org/x/net/http2"
-
 	"github.com/cardea-dev/cardea/dataplane/message"
 	"github.com/cardea-dev/cardea/dataplane/outcome"
 )
 
-// serve runs s on loopback and returns a client of x/net for it, which uses one
+// serve runs s on loopback and returns a client of net/http for it, which uses one
 // connection.
 func serve(t *testing.T, s *Server) *http.Client {
 	t.Helper()
@@ -38,13 +35,14 @@ func serve(t *testing.T, s *Server) *http.Client {
 			conns.Go(func() { s.Serve(nc, new(outcome.Conn)) })
 		}
 	})
-	transport := &xhttp2.Transport{
-		AllowHTTP: true,
-		DialTLSContext: func(ctx context.Context, network, _ string, _ *tls.Config) (net.Conn, error) {
+	transport := &http.Transport{
+		Protocols: new(http.Protocols),
+		HTTP2:     &http.HTTP2Config{StrictMaxConcurrentRequests: true},
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, ln.Addr().String())
 		},
-		StrictMaxConcurrentStreams: true,
 	}
+	transport.Protocols.SetUnencryptedHTTP2(true)
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		ln.Close()

@@ -38,15 +38,21 @@ func TestRequest(t *testing.T) {
 			seen{Method: "GET", Target: "/", Path: "/", Authority: "example.com", Fields: []string{"Host: example.com"}},
 		},
 		{
-			"Host in place of :authority", []string{":method: GET", ":scheme: https", ":path: /a?b", "accept: z", "host: h:81"}, false,
+			"Host in place of :authority",
+			[]string{":method: GET", ":scheme: https", ":path: /a?b", "accept: z", "host: h:81"},
+			false,
 			seen{Method: "GET", Target: "/a?b", Path: "/a", Query: "b", HasQuery: true, Authority: "h:81", Fields: []string{"Accept: z", "Host: h:81"}},
 		},
 		{
-			"a declared body", []string{":method: POST", ":scheme: https", ":path: /", ":authority: h", "content-length: 5"}, true,
+			"a declared body",
+			[]string{":method: POST", ":scheme: https", ":path: /", ":authority: h", "content-length: 5"},
+			true,
 			seen{Method: "POST", Target: "/", Path: "/", Authority: "h", Length: 5, Fields: []string{"Host: h", "Content-Length: 5"}},
 		},
 		{
-			"a body of any length, waited for", []string{":method: PURGE", ":scheme: https", ":path: /", ":authority: h", "expect: 100-continue"}, true,
+			"a body of any length, waited for",
+			[]string{":method: PURGE", ":scheme: https", ":path: /", ":authority: h", "expect: 100-continue"},
+			true,
 			seen{Method: "PURGE", Target: "/", Path: "/", Authority: "h", Length: -1, Expect: true, Fields: []string{"Host: h", "Expect: 100-continue"}},
 		},
 		{
@@ -54,7 +60,9 @@ func TestRequest(t *testing.T) {
 			seen{Method: "GET", Target: "/", Path: "/", Authority: "example.com", Fields: []string{"Host: example.com", "TE: trailers"}},
 		},
 		{
-			"OPTIONS *", []string{":method: OPTIONS", ":scheme: https", ":path: *", ":authority: h"}, false,
+			"OPTIONS *",
+			[]string{":method: OPTIONS", ":scheme: https", ":path: *", ":authority: h"},
+			false,
 			seen{Method: "OPTIONS", Target: "*", Path: "*", Authority: "h", Fields: []string{"Host: h"}},
 		},
 	} {

@@ -389,8 +389,11 @@ func (c *serverConn) linger() {
 		return
 	}
 	c.rd.resume()
+	b := takeBuffer(largeSize)
+	defer giveBuffer(b)
+	until := time.Now().Add(lingerTime)
 	for {
-		if _, err := c.rd.read(c.rd.one[:], time.Now().Add(lingerTime)); err != nil {
+		if _, err := c.rd.read(b.b, until); err != nil {
 			return
 		}
 	}

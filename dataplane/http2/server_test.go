@@ -29,6 +29,22 @@ func TestIdleTimeout(t *testing.T) {
 	})
 }
 
+// TestIdleFromTheStart holds that a client may take its time with its first
+// request.
+func TestIdleFromTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := dial(t, &Server{Handler: answer, IdleTimeout: 10 * time.Second})
+		d.send(preface)
+		d.do(d.fr.WriteSettings())
+		d.got()
+		time.Sleep(9 * time.Second)
+		d.want()
+		time.Sleep(2 * time.Second)
+		d.want("GOAWAY 0 last=0 NO_ERROR", "closed")
+		<-d.done
+	})
+}
+
 func TestPrefaceTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := dial(t, &Server{Handler: answer, HeadTimeout: 5 * time.Second})
