@@ -253,3 +253,14 @@ func text(f *message.Fields) string {
 	}
 	return b.String()
 }
+
+// eventually waits for a fact that another goroutine or the kernel brings about.
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !is() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}
