@@ -34,6 +34,9 @@ type dialogue struct {
 
 	mu     sync.Mutex
 	frames []string // what came and was not yet wanted
+	// tableUpdates says of each header block whether it begins with a change of
+	// the size of the table.
+	tableUpdates []bool
 }
 
 // talk runs f in a bubble with a connection to s. The server's SETTINGS are over.
@@ -97,6 +100,9 @@ func (d *dialogue) read() {
 			s = describe(f, dec)
 		}
 		d.mu.Lock()
+		if h, ok := f.(*xhttp2.HeadersFrame); ok {
+			d.tableUpdates = append(d.tableUpdates, h.HeaderBlockFragment()[0]&0xe0 == 0x20)
+		}
 		d.frames = append(d.frames, s)
 		d.mu.Unlock()
 		if err != nil && !errors.As(err, new(xhttp2.StreamError)) {

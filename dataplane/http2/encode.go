@@ -6,9 +6,12 @@ import (
 	"github.com/cardea-dev/cardea/dataplane/message"
 )
 
-// An encoder makes header blocks (RFC 7541).
+// An encoder makes header blocks (RFC 7541). It adds nothing to the dynamic table:
+// to copy a field costs less CPU than to look it up.
 type encoder struct {
 	block []byte
+	// tell has the next block say that the table is empty.
+	tell bool
 }
 
 // Indices into the static table (RFC 7541 appendix A).
@@ -39,11 +42,19 @@ var staticNames = [256]uint8{
 	message.UserAgent: 58, message.Vary: 59, message.Via: 60,
 }
 
-// limitTable is told how large a table the peer keeps for us.
-func (e *encoder) limitTable(int) {}
+// limitTable is told how large a table the peer keeps for us. RFC 7541 §4.2: a
+// change "MUST be signaled", "at the beginning of the first header block following
+// the change"; a peer that makes its table smaller may insist on it.
+func (e *encoder) limitTable(n uint32) { e.tell = e.tell || n < tableSize }
 
 // start begins a block.
-func (e *encoder) start() { e.block = e.block[:0] }
+func (e *encoder) start() {
+	e.block = e.block[:0]
+	if e.tell {
+		e.tell = false
+		e.integer(0x20, 5, 0)
+	}
+}
 
 // indexed appends a field that has an entry.
 func (e *encoder) indexed(index int) { e.integer(0x80, 7, uint64(index)) }

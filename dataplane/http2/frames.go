@@ -367,7 +367,7 @@ func (c *conn) setting(s setting) *connError {
 		}
 		// Larger frames would only make others wait.
 	case settingTableSize:
-		c.enc.limitTable(int(min(s.value, tableSize)))
+		c.enc.limitTable(s.value)
 	}
 	return nil
 }

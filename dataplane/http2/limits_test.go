@@ -2,6 +2,7 @@ package http2
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -442,6 +443,22 @@ func TestWindowOfSettings(t *testing.T) {
 		got := strings.Join(d.got(), "; ")
 		if want := `DATA 1 "lo"; DATA 1 end ""`; !strings.Contains(got, want) && !strings.Contains(got, `DATA 1 end "lo"`) {
 			t.Errorf("got %s, want %s", got, want)
+		}
+	})
+}
+
+// TestPeersTable holds that a peer which makes its table smaller is told that we
+// keep to it, in the next header block and only there (RFC 7541 §4.2).
+func TestPeersTable(t *testing.T) {
+	talk(t, &Server{Handler: answer}, func(d *dialogue) {
+		d.do(d.fr.WriteSettings(xhttp2.Setting{ID: xhttp2.SettingHeaderTableSize, Val: 100}))
+		d.want("SETTINGS 0 ack")
+		for id := 1; id <= 3; id += 2 {
+			d.headers(uint32(id), true, getHead...)
+			d.want(hello(id)...)
+		}
+		if told := d.tableUpdates; !slices.Equal(told, []bool{true, false}) {
+			t.Errorf("header blocks that begin with a change of the table: %v, want the first alone", told)
 		}
 	})
 }
