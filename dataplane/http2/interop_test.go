@@ -154,3 +154,21 @@ func TestManyStreams(t *testing.T) {
 		t.Fatal("streams are stuck")
 	}
 }
+
+// TestLargeHeads holds heads that take more than one frame, both ways.
+func TestLargeHeads(t *testing.T) {
+	client := serve(t, &Server{Handler: echo})
+	want := strings.Repeat("0123456789", 4_000)
+	req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://example.com/", nil)
+	req.Header.Set("X-Large", want)
+	for range 2 { // the table of the second is that of the first
+		res, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if got := res.Header.Get("X-Got-X-Large"); got != want {
+			t.Errorf("a field of %d bytes came back, want %d", len(got), len(want))
+		}
+	}
+}
