@@ -2,7 +2,6 @@ package http1
 
 import (
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/cardea-dev/cardea/dataplane/message"
@@ -70,7 +69,7 @@ func (x *Exchange) Head(res *message.Response) error {
 	w.putFields(&res.Fields, framingFields)
 	if res.Status != 101 && !res.Fields.Has(message.Date) {
 		w.putString("Date: ")
-		w.put(date(time.Now()))
+		w.put(message.HTTPDate(time.Now()))
 		w.putString("\r\n")
 	}
 	x.putFraming(res)
@@ -248,22 +247,3 @@ func (w *writer) putLastChunk(trailers *message.Fields) {
 // trailerFields never stand in a trailer section.
 var trailerFields = skip(message.Connection, message.ContentLength, message.TransferEncoding,
 	message.KeepAlive, message.ProxyConnection, message.Host, message.Trailer, message.TE, message.Upgrade)
-
-// A stamp is the value of Date in one second.
-type stamp struct {
-	second int64
-	text   []byte
-}
-
-var lastStamp atomic.Pointer[stamp]
-
-// date returns now as the value of Date (RFC 9110 §5.6.7), made once per second.
-func date(now time.Time) []byte {
-	second := now.Unix()
-	if s := lastStamp.Load(); s != nil && s.second == second {
-		return s.text
-	}
-	s := &stamp{second, now.UTC().AppendFormat(nil, "Mon, 02 Jan 2006 15:04:05 GMT")}
-	lastStamp.Store(s)
-	return s.text
-}

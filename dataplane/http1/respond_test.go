@@ -6,7 +6,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cardea-dev/cardea/dataplane/message"
 	"github.com/cardea-dev/cardea/dataplane/outcome"
@@ -79,13 +78,6 @@ func TestResponseFields(t *testing.T) {
 	}})
 	c.send(hello)
 	c.want("given fields, but for framing", "HTTP/1.1 200 Fine\r\nX-a: b\r\nContent-Length: 2\r\n\r\nok")
-}
-
-func TestDate(t *testing.T) {
-	at := time.Date(2026, 3, 1, 4, 5, 6, 999, time.FixedZone("", 3600))
-	if got := string(date(at)); got != "Sun, 01 Mar 2026 03:05:06 GMT" {
-		t.Errorf("date(%v) = %q", at, got)
-	}
 }
 
 // TestMisuse calls in the wrong order, or with what would split a message. The

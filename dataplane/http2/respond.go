@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/cardea-dev/cardea/dataplane/message"
@@ -72,7 +71,7 @@ func (x *Exchange) Head(res *message.Response) error {
 		e.status(res.Status)
 		e.fields(&res.Fields, connectionFields)
 		if !res.Fields.Has(message.Date) {
-			e.field(message.Date, message.Date.Bytes(), date(time.Now()))
+			e.field(message.Date, message.Date.Bytes(), message.HTTPDate(time.Now()))
 		}
 		if tellsLength(x.req.Method, res) {
 			e.number(message.ContentLength, res.Length)
@@ -185,23 +184,4 @@ func (x *Exchange) endedEarly() bool {
 	x.conn.mu.Lock()
 	defer x.conn.mu.Unlock()
 	return x.sentEnd
-}
-
-// A stamp is the value of Date in one second.
-type stamp struct {
-	second int64
-	text   []byte
-}
-
-var lastStamp atomic.Pointer[stamp]
-
-// date returns now as the value of Date (RFC 9110 §5.6.7), made once per second.
-func date(now time.Time) []byte {
-	second := now.Unix()
-	if s := lastStamp.Load(); s != nil && s.second == second {
-		return s.text
-	}
-	s := &stamp{second, now.UTC().AppendFormat(nil, "Mon, 02 Jan 2006 15:04:05 GMT")}
-	lastStamp.Store(s)
-	return s.text
 }
