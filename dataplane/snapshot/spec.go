@@ -25,6 +25,8 @@ type Update struct {
 	// A pool that it does not name keeps its list; an empty list empties the pool.
 	// Pools that the Spec in force does not hold are ignored.
 	Endpoints map[string][]Endpoint
+	// Keys replaces the secrets of session tickets.
+	Keys *TicketKeys
 	// Since is when the oldest change in this update was first seen; zero if
 	// unknown. The time from Since to the publish is the propagation time.
 	Since time.Time
@@ -41,6 +43,9 @@ type Spec struct {
 	UnknownSNI UnknownSNI
 	// DefaultCertificate is what UnknownSNIDefaultCert serves. Nil: reject.
 	DefaultCertificate *Certificate
+	// TLSPolicy is that of every host that has none of its own, and of clients that
+	// name no declared host. Nil means [Intermediate].
+	TLSPolicy *TLSPolicy
 	// TrustedCIDRs are the peers whose X-Forwarded-*, Forwarded and X-Real-IP
 	// fields are believed. Default none.
 	TrustedCIDRs []netip.Prefix
@@ -80,6 +85,12 @@ type TLS struct {
 	// host's TLS, at most one a key type. Empty: the host is declared but has no
 	// usable certificate and gets the UnknownSNI treatment.
 	Certificates []*Certificate
+	// Policy is nil for [Spec.TLSPolicy].
+	Policy *TLSPolicy
+	// NoHTTP2 offers HTTP/1.1 only.
+	NoHTTP2 bool
+	// ClientAuth is nil if no client certificate is asked for.
+	ClientAuth *ClientAuth
 }
 
 // PathKind is how Route.Path is compared.
@@ -163,6 +174,9 @@ type Pool struct {
 	ExternalPort uint16
 	// Protocol is what the endpoints speak; the zero value is HTTP1.
 	Protocol Protocol
+	// TLS, if set, is spoken below Protocol: with HTTP1 it is HTTPS, with H2C it is
+	// HTTP/2 by ALPN. Its digest is part of ID.
+	TLS *UpstreamTLS
 }
 
 // Protocol is what is spoken on the connections to an endpoint.

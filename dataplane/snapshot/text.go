@@ -28,6 +28,9 @@ func (s *Spec) Text() string {
 	if s.DefaultCertificate != nil {
 		fmt.Fprintf(&b, "default-certificate  %s\n", certificateText(s.DefaultCertificate))
 	}
+	if s.TLSPolicy != nil {
+		fmt.Fprintf(&b, "tls-policy  %s\n", s.TLSPolicy.Name)
+	}
 	for _, p := range s.TrustedCIDRs {
 		fmt.Fprintf(&b, "trusted  %s\n", p)
 	}
@@ -51,9 +54,58 @@ func (h *Host) text(b *strings.Builder) {
 			fmt.Fprintf(b, "%s  TLS  %s%s\n", name, certificateText(c), h.TLS.Origin.source())
 		}
 	}
+	if h.TLS != nil {
+		if words := h.TLS.text(); words != "" {
+			fmt.Fprintf(b, "%s  TLS  %s\n", name, words)
+		}
+	}
 	for _, r := range slices.SortedFunc(slices.Values(h.Routes), byPrecedence) {
 		fmt.Fprintf(b, "%s  %s\n", name, r.text())
 	}
+}
+
+// text lists what differs from the default.
+func (t *TLS) text() string {
+	var words []string
+	if t.Policy != nil {
+		words = append(words, "policy="+t.Policy.Name)
+	}
+	if t.NoHTTP2 {
+		words = append(words, "no-http2")
+	}
+	if t.ClientAuth != nil {
+		words = append(words, t.ClientAuth.text()...)
+	}
+	return strings.Join(words, " ")
+}
+
+func (a *ClientAuth) text() []string {
+	words := []string{"client-auth=" + a.Mode.String()}
+	if a.Authorities != nil {
+		words = append(words, "authorities="+a.Authorities.text())
+	}
+	if a.Depth != 0 {
+		words = append(words, fmt.Sprintf("depth=%d", a.Depth))
+	}
+	if a.MatchCN != "" {
+		words = append(words, fmt.Sprintf("match-cn=%q", a.MatchCN))
+	}
+	if len(a.MatchSANs) > 0 {
+		words = append(words, fmt.Sprintf("match-sans=%q", a.MatchSANs))
+	}
+	if a.ErrorPage != nil {
+		words = append(words, "error-page="+cmp.Or(a.ErrorPage.Redirect, "400"))
+	}
+	if a.PassCertificate {
+		words = append(words, "pass-certificate")
+	}
+	return words
+}
+
+// text names a bundle: "shop/clients#0123456789abcdef (2 certificates, 1 CRLs)".
+func (a *Authorities) text() string {
+	return fmt.Sprintf("%s/%s#%.16s (%d certificates, %d CRLs)",
+		a.Origin.Namespace, a.Origin.Name, a.Digest, len(a.Certificates), len(a.CRLs))
 }
 
 // byPrecedence orders routes as they are tried: Exact before Prefix, longer
@@ -104,7 +156,39 @@ func (p *Pool) text(b *strings.Builder) {
 	if p.Protocol != HTTP1 {
 		fmt.Fprintf(b, "  %s", p.Protocol)
 	}
+	if p.TLS != nil {
+		fmt.Fprintf(b, "  tls %s", p.TLS.text())
+	}
 	b.WriteByte('\n')
+}
+
+// text says what is trusted first, because that is what must not be overlooked.
+func (u *UpstreamTLS) text() string {
+	var words []string
+	switch {
+	case u.Insecure:
+		words = append(words, "unverified")
+	case u.SkipHostname:
+		words = append(words, "verified-without-name")
+	default:
+		words = append(words, "verified")
+	}
+	if u.ServerName != "" {
+		words = append(words, "name="+u.ServerName)
+	}
+	if u.NoSNI {
+		words = append(words, "no-sni")
+	}
+	if len(u.AltNames) > 0 {
+		words = append(words, fmt.Sprintf("alt-names=%q", u.AltNames))
+	}
+	if u.Authorities != nil {
+		words = append(words, "authorities="+u.Authorities.text())
+	}
+	if u.Certificate != nil {
+		words = append(words, fmt.Sprintf("certificate=%s/%s#%.16s", u.Certificate.Origin.Namespace, u.Certificate.Origin.Name, u.Certificate.Digest))
+	}
+	return strings.Join(words, " ")
 }
 
 // source is the last column: where a line comes from, if anything is known.

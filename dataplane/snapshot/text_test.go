@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"crypto/ed25519"
+	"crypto/x509"
 	"net/netip"
 	"strings"
 	"testing"
@@ -64,5 +65,43 @@ func TestText(t *testing.T) {
 	}
 	if key := cert.TLS.PrivateKey.(ed25519.PrivateKey); strings.Contains(s.Text(), string(key)) {
 		t.Errorf("Text holds the private key")
+	}
+}
+
+func TestTextOfTLS(t *testing.T) {
+	cert := certificate(t, ed25519Key(1), "client.test")
+	ca := &Authorities{
+		Origin: Origin{Kind: "Secret", Namespace: "shop", Name: "ca"}, Digest: "00112233445566778899",
+		Certificates: make([]*x509.Certificate, 2),
+	}
+	s := &Spec{
+		TLSPolicy: Modern,
+		Hosts: []*Host{{Name: "shop.test", TLS: &TLS{
+			Certificates: []*Certificate{cert}, Policy: Intermediate, NoHTTP2: true,
+			ClientAuth: &ClientAuth{
+				Mode: ClientAuthOptional, Authorities: ca, Depth: 2, MatchCN: "^CN=a", MatchSANs: []string{"a.test"},
+				ErrorPage: &ClientAuthErrorPage{}, PassCertificate: true,
+			},
+		}}},
+		Pools: []*Pool{
+			{ID: "a", TLS: &UpstreamTLS{ServerName: "a.test", AltNames: []string{"b.test"}, Authorities: ca, Certificate: cert}},
+			{ID: "b", TLS: &UpstreamTLS{Insecure: true, NoSNI: true}},
+			{ID: "c", Protocol: H2C, TLS: &UpstreamTLS{ServerName: "c.test", SkipHostname: true}},
+		},
+	}
+	want := strings.Join([]string{
+		"unknown-sni  reject",
+		"tls-policy  modern",
+		"shop.test  owner",
+		"shop.test  TLS  shop/tls#" + cert.Digest[:16] + " Ed25519 [client.test] until 2027-01-01T00:00:00Z",
+		"shop.test  TLS  policy=intermediate no-http2 client-auth=optional authorities=shop/ca#0011223344556677 (2 certificates, 0 CRLs)" +
+			` depth=2 match-cn="^CN=a" match-sans=["a.test"] error-page=400 pass-certificate`,
+		`pool a  tls verified name=a.test alt-names=["b.test"] authorities=shop/ca#0011223344556677 (2 certificates, 0 CRLs) certificate=shop/tls#` + cert.Digest[:16],
+		"pool b  tls unverified no-sni",
+		"pool c  h2c  tls verified-without-name name=c.test",
+		"",
+	}, "\n")
+	if diff := cmp.Diff(want, s.Text()); diff != "" {
+		t.Errorf("Text (-want +got):\n%s", diff)
 	}
 }

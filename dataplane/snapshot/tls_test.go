@@ -1,0 +1,66 @@
+package snapshot_test
+
+import (
+	"crypto/tls"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// A difference that a connection would have to prove anew gives another digest;
+// one that it would not, the same.
+func TestSecurity(t *testing.T) {
+	auth := func(change func(*snapshot.ClientAuth)) *snapshot.TLS {
+		a := &snapshot.ClientAuth{Authorities: &snapshot.Authorities{Digest: "a"}}
+		change(a)
+		return &snapshot.TLS{ClientAuth: a}
+	}
+	hosts := map[string]*snapshot.TLS{
+		"undeclared":     nil,
+		"modern":         {Policy: snapshot.Modern},
+		"require":        auth(func(*snapshot.ClientAuth) {}),
+		"optional":       auth(func(a *snapshot.ClientAuth) { a.Mode = snapshot.ClientAuthOptional }),
+		"other CA":       auth(func(a *snapshot.ClientAuth) { a.Authorities = &snapshot.Authorities{Digest: "b"} }),
+		"deeper":         auth(func(a *snapshot.ClientAuth) { a.Depth = 2 }),
+		"common name":    auth(func(a *snapshot.ClientAuth) { a.MatchCN = "CN=a" }),
+		"names":          auth(func(a *snapshot.ClientAuth) { a.MatchSANs = []string{"a", "b"} }),
+		"other names":    auth(func(a *snapshot.ClientAuth) { a.MatchSANs = []string{"ab"} }),
+		"error page":     auth(func(a *snapshot.ClientAuth) { a.ErrorPage = &snapshot.ClientAuthErrorPage{} }),
+		"old and modern": {Policy: &snapshot.TLSPolicy{MinVersion: tls.VersionTLS10}},
+	}
+	seen := map[snapshot.Security]string{}
+	for name, host := range hosts {
+		s := host.Security(nil)
+		if other, ok := seen[s]; ok {
+			t.Errorf("Security of %q = that of %q", name, other)
+		}
+		seen[s] = name
+	}
+	same := &snapshot.TLS{NoHTTP2: true, Policy: &snapshot.TLSPolicy{Name: "own", MinVersion: tls.VersionTLS12}}
+	if got, want := same.Security(nil), (*snapshot.TLS)(nil).Security(nil); got != want {
+		t.Errorf("Security of a host with a policy of the same strength = %v, want %v", got, want)
+	}
+	if got, want := (*snapshot.TLS)(nil).Security(snapshot.Modern), hosts["modern"].Security(nil); got != want {
+		t.Errorf("Security under the default policy modern = %v, want %v", got, want)
+	}
+}
+
+// No way of printing a ticket key shows it.
+func TestTicketKeyIsNotPrinted(t *testing.T) {
+	var secret [32]byte
+	copy(secret[:], strings.Repeat("geheim", 6))
+	key := snapshot.NewTicketKey(secret)
+	keys := snapshot.TicketKeys{Current: key, Others: []*snapshot.TicketKey{key}}
+	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
+		for _, v := range []any{key, keys, &keys} {
+			if got := fmt.Sprintf(format, v); strings.Contains(got, "geheim") || strings.Contains(got, "67656865696d") {
+				t.Errorf("Sprintf(%q) = %s, want no secret", format, got)
+			}
+		}
+	}
+	if text, err := key.MarshalText(); err != nil || strings.Contains(string(text), "geheim") {
+		t.Errorf("MarshalText() = %q, %v, want no secret", text, err)
+	}
+}
