@@ -205,14 +205,20 @@ func (b *body) Trailers() *message.Fields {
 // Interrupt implements message.Body.
 func (b *body) Interrupt() { b.rd.interrupt() }
 
-// drain reads on to the end of the body, but not more than max bytes and not
-// longer than until. It reports whether it got there.
-func (b *body) drain(max int64, until time.Time) bool {
+// Resume undoes Interrupt: the next Next goes on where the last one was. Nobody may
+// be reading the body meanwhile.
+func (b *body) Resume() {
 	if b.err != nil && errors.Is(b.err.Err, errInterrupted) {
-		// Its owner had no more use for it; the connection has.
 		b.err = nil
 	}
 	b.rd.resume()
+}
+
+// drain reads on to the end of the body, but not more than max bytes and not
+// longer than until. It reports whether it got there.
+func (b *body) drain(max int64, until time.Time) bool {
+	// Its owner had no more use for it; the connection has.
+	b.Resume()
 	b.deadline, b.limit = until, b.count+max
 	for {
 		if _, err := b.Next(); err != nil {

@@ -195,6 +195,15 @@ func (b *body) Interrupt() {
 	b.signal()
 }
 
+// Resume undoes Interrupt: the next Next goes on where the last one was. Nobody may
+// be reading the body meanwhile.
+func (b *body) Resume() {
+	c := b.s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b.interrupted = false
+}
+
 // The methods below are the reader's; mu is held.
 
 // room returns where up to n more bytes may be put.

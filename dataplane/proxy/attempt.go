@@ -17,7 +17,7 @@ func (x *Exchange) pick() *outcome.Error {
 	if err != nil {
 		return err
 	}
-	if last := x.last; last != nil && !x.out.Reused && slices.Contains(x.tried, endpoint.Addr) {
+	if last := x.last; last != nil && !x.out.Reused && !notLookedAt(last) && slices.Contains(x.tried, endpoint.Addr) {
 		// No other is left, and this one has failed on a connection of its own.
 		final := *last
 		final.Retry = outcome.RetryNo
@@ -28,6 +28,13 @@ func (x *Exchange) pick() *outcome.Error {
 	x.out.Attempts++
 	x.out.Endpoint = endpoint.Addr
 	return nil
+}
+
+// notLookedAt reports whether an attempt ended because the endpoint refused a stream
+// that it has not looked at. It may look at the next one: it shuts a connection down,
+// or has too many streams just now.
+func notLookedAt(err *outcome.Error) bool {
+	return err.Reason == outcome.UpstreamReset && err.Retry == outcome.RetryYes
 }
 
 // connect takes a kept connection to the endpoint or makes a new one. After a

@@ -65,11 +65,17 @@ func (x *Exchange) sendBody() error {
 	if x.in.Length == 0 {
 		return x.up.End(nil)
 	}
-	if x.bodyRead.Load() {
+	if len(x.replay) > 0 {
+		// The attempt before had read that much.
 		if err := x.up.Write(x.replay); err != nil {
 			return err
 		}
+	}
+	if x.bodyRead.Load() {
 		return x.up.End(x.trailers)
+	}
+	if body, ok := x.d.Body().(interface{ Resume() }); ok && x.touched {
+		body.Resume() // the end of the attempt before has interrupted it
 	}
 	if whole, err := x.sendSoon(x.d.Body()); whole || err != nil {
 		return err
@@ -83,7 +89,7 @@ func (x *Exchange) sendBody() error {
 // sendSoon sends what is there or comes soon, and reports whether that was all.
 // What is kept for another attempt is sent from there, together.
 func (x *Exchange) sendSoon(body message.Body) (whole bool, err error) {
-	sent := 0 // of x.replay
+	sent := len(x.replay)
 	sendKept := func() error {
 		p := x.replay[sent:]
 		sent = len(x.replay)
@@ -158,11 +164,12 @@ func (x *Exchange) next(body message.Body) ([]byte, error) {
 	return chunk, nil
 }
 
-// keep keeps a chunk for another attempt. Only a kept connection can fail in a
-// way that allows one after the body was touched.
+// keep keeps a chunk for another attempt. After the body was touched there is one
+// only if a kept connection turns out to be dead, or if the endpoint can refuse what
+// it has not looked at.
 func (x *Exchange) keep(chunk []byte) {
 	size := len(x.replay) + len(chunk)
-	if !x.out.Reused || x.in.Length > replayLimit || size > replayLimit {
+	if !x.out.Reused && !x.up.Refusable() || x.in.Length > replayLimit || size > replayLimit {
 		x.overflow = true
 	}
 	if x.overflow {
@@ -175,10 +182,9 @@ func (x *Exchange) keep(chunk []byte) {
 	x.replay = append(x.replay, chunk...)
 }
 
-// replayable reports whether the body can be sent once more.
-func (x *Exchange) replayable() bool {
-	return x.in.Length == 0 || !x.touched || x.bodyRead.Load() && !x.overflow
-}
+// replayable reports whether the body can be sent once more: all that was read of it
+// is kept, and the rest is yet to come.
+func (x *Exchange) replayable() bool { return !x.overflow }
 
 // bodyTaken reports whether the whole body of the request came from the client.
 func (x *Exchange) bodyTaken() bool { return x.in.Length == 0 || x.bodyRead.Load() }

@@ -16,7 +16,7 @@ type facts struct {
 	Reused bool
 	// Idempotent: the method is, RFC 9110 §9.2.2.
 	Idempotent bool
-	// Replayable: the body was not touched, or is wholly read and kept.
+	// Replayable: all that was read of the body is kept.
 	Replayable bool
 }
 

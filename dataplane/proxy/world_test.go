@@ -39,8 +39,9 @@ type world struct {
 
 // settings are what a test may want otherwise. The only route is "/".
 type settings struct {
-	policy  snapshot.Policy
-	filters []proxy.Filter
+	policy   snapshot.Policy
+	protocol snapshot.Protocol
+	filters  []proxy.Filter
 	// bodyTimeout and sendTimeout are the server's.
 	bodyTimeout, sendTimeout time.Duration
 	sink                     func(*outcome.Request)
@@ -71,7 +72,7 @@ func newWorld(t testing.TB, s settings, backends ...netip.AddrPort) *world {
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 
-	pool := &snapshot.Pool{ID: "pool"}
+	pool := &snapshot.Pool{ID: "pool", Protocol: s.protocol}
 	for _, b := range backends {
 		w.endpoints = append(w.endpoints, snapshot.Endpoint{Addr: b})
 	}

@@ -54,6 +54,10 @@ func newConn(e *Endpoint, nc net.Conn, took time.Duration) *Conn {
 	return c
 }
 
+// Refusable reports whether the endpoint can refuse an attempt that has begun and say
+// that it has not looked at it: by REFUSED_STREAM or GOAWAY of HTTP/2 (RFC 9113 §8.7).
+func (c *Conn) Refusable() bool { return c.shared != nil }
+
 func (c *Conn) handOut(reused bool) {
 	c.Reused, c.ConnectTime = reused, 0
 	c.told = false
