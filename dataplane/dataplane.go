@@ -103,6 +103,7 @@ type DataPlane struct {
 	http2     *http2.Server
 	proxy     *proxy.Proxy
 	upstreams *upstream.Set
+	tickets   tickets
 	closing   sync.Once
 
 	// publishing serialises Publish and guards the fields below.
@@ -200,6 +201,7 @@ func (d *DataPlane) listen() error {
 		d.listeners = append(d.listeners, l)
 		d.names = append(d.names, c.Name)
 	}
+	d.tickets.init(d.listeners)
 	return nil
 }
 

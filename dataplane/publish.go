@@ -53,6 +53,9 @@ func (d *DataPlane) Publish(u snapshot.Update) error {
 }
 
 func (d *DataPlane) publish(u snapshot.Update) error {
+	if u.Keys != nil {
+		d.tickets.published(u.Keys)
+	}
 	prev := d.current.Load()
 	if u.Spec == nil {
 		d.upstreams.Prepare(nil, u.Endpoints)

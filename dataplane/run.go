@@ -20,11 +20,14 @@ func (d *DataPlane) Run(ctx context.Context) error {
 			}
 		})
 	}
+	rotating, stop := context.WithCancel(ctx)
+	serving.Go(func() { d.tickets.run(rotating) })
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-broken:
 	}
+	stop()
 	d.drain(context.WithoutCancel(ctx))
 	serving.Wait()
 	return err

@@ -176,7 +176,7 @@ func TestFailures(t *testing.T) {
 		},
 		{
 			name: "RSA PKCS1 schemes only, TLS 1.3", reason: outcome.Cipher, hello: true, host: "ec.example.com",
-			client: withKeyShare(rawHello{serverName: "ec.example.com", versions: []uint16{tls.VersionTLS13}, suites: policySuites13, groups: x25519, schemes: []uint16{uint16(tls.PKCS1WithSHA256)}}), answer: "\x02\x28",
+			client: withKeyShare(rawHello{serverName: "ec.example.com", versions: []uint16{tls.VersionTLS13}, suites: suites13, groups: x25519, schemes: []uint16{uint16(tls.PKCS1WithSHA256)}}), answer: "\x02\x28",
 		},
 		{
 			name: "TLS 1.3 without a suite of it", reason: outcome.Cipher, hello: true, host: "ec.example.com",
@@ -184,7 +184,7 @@ func TestFailures(t *testing.T) {
 		},
 		{
 			name: "no common group, TLS 1.3", reason: outcome.Curve, hello: true, host: "ec.example.com",
-			client: send(rawHello{serverName: "ec.example.com", versions: []uint16{tls.VersionTLS13}, suites: policySuites13, groups: secp224, schemes: allSchemes}.bytes()), answer: "\x02\x28",
+			client: send(rawHello{serverName: "ec.example.com", versions: []uint16{tls.VersionTLS13}, suites: suites13, groups: secp224, schemes: allSchemes}.bytes()), answer: "\x02\x28",
 		},
 		{
 			name: "no common group, TLS 1.2", reason: outcome.Curve, hello: true, host: "ec.example.com",
@@ -387,7 +387,7 @@ func appendExtension(record, ext []byte) []byte {
 
 func TestRecords(t *testing.T) {
 	stream := slices.Concat(
-		rawHello{suites: policySuites12}.bytes(),
+		rawHello{suites: snapshot.Intermediate.CipherSuites}.bytes(),
 		[]byte{20, 3, 3, 0, 1, 1},
 		[]byte{23, 3, 3, 0, 7, 21, 3, 3, 0, 2, 2, 99}, // an alert's bytes inside of another record
 		[]byte{21, 3, 3, 0, 2, 2, 48},

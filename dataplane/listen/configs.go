@@ -2,6 +2,8 @@ package listen
 
 import (
 	"bytes"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"crypto/tls"
 	"runtime"
 	"slices"
@@ -12,39 +14,55 @@ import (
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
-// configs holds the tls.Configs of a listener: one a certificate, made at its
-// first handshake and shared by all others. It is per certificate, because
-// crypto/tls tells the functions that wrap and unwrap a session nothing of the
-// connection but its server name: what binds a ticket to the certificate has to
-// be in the Config.
+// configs holds the tls.Configs of a listener: one for each certificate of each
+// host, made at its first handshake and shared by all others. A Config is
+// immutable but for its session ticket keys.
 type configs struct {
-	// template holds the policy and no certificate.
-	template *tls.Config
-	// tickets holds the session ticket keys, which crypto/tls makes and rotates.
-	// It is used for nothing else.
-	tickets *tls.Config
-	// byCert maps weak.Pointer[snapshot.Certificate] to *tls.Config. An entry
-	// goes when the certificate is in no snapshot any more; a Config therefore
-	// holds no pointer to the snapshot.Certificate.
-	byCert sync.Map
+	nextProtos []string
+
+	// made maps configKey to *madeConfig. An entry goes when the host's TLS or the
+	// certificate is in no snapshot any more; a Config therefore holds no pointer
+	// to either.
+	made sync.Map
+	// keys guards the ticket keys: a Config that is being made gets the same as
+	// those that are there.
+	mu   sync.Mutex
+	keys *snapshot.TicketKeys
+}
+
+// configKey is what a Config depends on.
+type configKey struct {
+	host   weak.Pointer[snapshot.TLS] // zero for the default certificate
+	policy weak.Pointer[snapshot.TLSPolicy]
+	cert   weak.Pointer[snapshot.Certificate]
+}
+
+// madeConfig is a Config with what its ticket keys are derived from.
+type madeConfig struct {
+	*tls.Config
+	boundary []byte
 }
 
 func (cs *configs) init(nextProtos []string) {
-	cs.tickets = new(tls.Config)
-	cs.template = &tls.Config{
-		MinVersion:   policyMinVersion,
-		CipherSuites: policySuites12,
-		NextProtos:   slices.Clone(nextProtos),
-		// Records are as large as what the engines write: they decide on latency
-		// and size themselves.
-		DynamicRecordSizingDisabled: true,
-	}
+	cs.nextProtos = slices.Clone(nextProtos)
+	cs.keys = new(snapshot.TicketKeys)
 }
 
-// of returns the Config that serves cert to a client that offers protos.
-func (cs *configs) of(cert *snapshot.Certificate, protos []string) *tls.Config {
-	cfg := cs.shared(cert)
-	if len(protos) > 0 && !overlap(protos, cfg.NextProtos) {
+// served is what a handshake is about to be done with.
+type served struct {
+	// host is the name of the declared host, "" for none; tls is its TLS, nil then.
+	host   string
+	tls    *snapshot.TLS
+	policy *snapshot.TLSPolicy
+	cert   *snapshot.Certificate
+	// security is the digest that tickets are bound to.
+	security snapshot.Security
+}
+
+// of returns the Config for s and a client that offers protos.
+func (cs *configs) of(s *served, protos []string) *tls.Config {
+	cfg := cs.shared(s)
+	if !s.policy.RejectALPN && len(protos) > 0 && !overlap(protos, cfg.NextProtos) {
 		// crypto/tls ends the handshake of a client that offers other protocols
 		// only. Such clients are rare (a TLS-ALPN probe, an old SPDY client) and
 		// may speak HTTP/1.1 all the same, so they are served as if they had not
@@ -55,28 +73,69 @@ func (cs *configs) of(cert *snapshot.Certificate, protos []string) *tls.Config {
 	return cfg
 }
 
-func (cs *configs) shared(cert *snapshot.Certificate) *tls.Config {
-	key := weak.Make(cert)
-	if v, ok := cs.byCert.Load(key); ok {
-		return v.(*tls.Config)
+func (cs *configs) shared(s *served) *tls.Config {
+	key := configKey{policy: weak.Make(s.policy), cert: weak.Make(s.cert)}
+	if s.tls != nil {
+		key.host = weak.Make(s.tls)
 	}
-	v, loaded := cs.byCert.LoadOrStore(key, cs.make(cert))
-	if !loaded {
-		runtime.AddCleanup(cert, func(key weak.Pointer[snapshot.Certificate]) { cs.byCert.Delete(key) }, key)
+	if v, ok := cs.made.Load(key); ok {
+		return v.(*madeConfig).Config
 	}
-	return v.(*tls.Config)
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if v, ok := cs.made.Load(key); ok {
+		return v.(*madeConfig).Config
+	}
+	m := &madeConfig{Config: cs.make(s), boundary: s.boundary()}
+	m.setKeys(cs.keys)
+	cs.made.Store(key, m)
+	forget := func(key configKey) { cs.made.Delete(key) }
+	runtime.AddCleanup(s.cert, forget, key)
+	if s.tls != nil {
+		runtime.AddCleanup(s.tls, forget, key)
+	}
+	if s.policy.Origin != (snapshot.Origin{}) {
+		// The built-in policies are always there.
+		runtime.AddCleanup(s.policy, forget, key)
+	}
+	return m.Config
 }
 
-func (cs *configs) make(cert *snapshot.Certificate) *tls.Config {
-	cfg := cs.template.Clone()
-	cfg.Certificates = []tls.Certificate{*cert.TLS}
-	digest := cert.Digest
+// setKeys replaces the secrets of the session tickets, for every Config that
+// there is and that comes.
+func (cs *configs) setKeys(keys *snapshot.TicketKeys) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.keys = keys
+	for _, v := range cs.made.Range {
+		v.(*madeConfig).setKeys(keys)
+	}
+}
+
+func (cs *configs) make(s *served) *tls.Config {
+	p := s.policy
+	cfg := &tls.Config{
+		Certificates:           []tls.Certificate{*s.cert.TLS},
+		MinVersion:             minVersion(p),
+		MaxVersion:             p.MaxVersion,
+		CipherSuites:           suites12(p),
+		CurvePreferences:       p.Curves,
+		NextProtos:             cs.nextProtos,
+		SessionTicketsDisabled: p.NoTickets,
+		// Records are as large as what the engines write: they decide on latency
+		// and size themselves.
+		DynamicRecordSizingDisabled: true,
+	}
+	if s.tls != nil && s.tls.NoHTTP2 {
+		cfg.NextProtos = slices.DeleteFunc(slices.Clone(cfg.NextProtos), func(p string) bool { return p == "h2" })
+	}
+	digest := s.cert.Digest
 	cfg.WrapSession = func(state tls.ConnectionState, session *tls.SessionState) ([]byte, error) {
 		session.Extra = append(session.Extra, binding(state.ServerName, digest))
-		return cs.tickets.EncryptTicket(state, session)
+		return cfg.EncryptTicket(state, session)
 	}
 	cfg.UnwrapSession = func(ticket []byte, state tls.ConnectionState) (*tls.SessionState, error) {
-		session, err := cs.tickets.DecryptTicket(ticket, state)
+		session, err := cfg.DecryptTicket(ticket, state)
 		if session == nil || err != nil {
 			return nil, err
 		}
@@ -93,9 +152,47 @@ func (cs *configs) make(cert *snapshot.Certificate) *tls.Config {
 // binding is what a session ticket is good for: one server name and one
 // certificate. RFC 6066 §3: "A server that implements this extension MUST NOT
 // accept the request to resume the session if the server_name extension contains
-// a different name." crypto/tls leaves that to us.
+// a different name." crypto/tls leaves that to us. The certificate is what lets
+// the outcome of a resumed handshake name the one that the client once accepted:
+// when it was replaced, the handshake is a full one.
 func binding(serverName, digest string) []byte {
 	return []byte("cardea\x00" + strings.ToLower(serverName) + "\x00" + digest)
+}
+
+// boundary says which sessions may be resumed with each other: those of one
+// policy, one demand for client certificates, one declared host and one owner of
+// the certificate. Ticket keys are derived from it, so that a ticket is no more
+// than noise behind another boundary, whichever replica made it (compare
+// CVE-2025-68121, where a session outlived a change of the client authorities).
+func (s *served) boundary() []byte {
+	d := s.policy.Digest()
+	owner := s.cert.Origin
+	b := []byte("cardea session ticket 1\x00")
+	b = append(b, d[:]...)
+	b = append(b, s.security[:]...)
+	for _, text := range []string{s.host, owner.Kind, owner.Namespace, owner.Name} {
+		b = append(append(b, text...), 0)
+	}
+	return b
+}
+
+// setKeys derives the ticket keys (RFC 5869). Without secrets, crypto/tls makes
+// and rotates keys of its own, for this Config alone.
+func (m *madeConfig) setKeys(keys *snapshot.TicketKeys) {
+	if keys.Current == nil || m.SessionTicketsDisabled {
+		return
+	}
+	derived := make([][32]byte, 0, 1+len(keys.Others))
+	for _, key := range append([]*snapshot.TicketKey{keys.Current}, keys.Others...) {
+		secret := key.Secret()
+		okm, err := hkdf.Key(sha256.New, secret[:], nil, string(m.boundary), 32)
+		if err != nil {
+			// 32 bytes are never too many for SHA-256.
+			panic("listen: derive ticket key: " + err.Error())
+		}
+		derived = append(derived, [32]byte(okm))
+	}
+	m.SetSessionTicketKeys(derived)
 }
 
 // choose returns the certificate for a client, nil if the host has none.

@@ -3,9 +3,14 @@ package listen
 import (
 	"crypto/tls"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/cardea-dev/cardea/dataplane/outcome"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
 // anyHost is a session cache that offers the last session to every server, as a
@@ -92,41 +97,63 @@ func TestResumptionKeepsToTheKeyType(t *testing.T) {
 	}
 }
 
+// serve is what a handshake of host with its first certificate is done with.
+func serve(h *snapshot.Host) *served {
+	spec := &snapshot.Spec{}
+	return &served{
+		host: h.Name, tls: h.TLS, policy: policyOf(spec, h), cert: h.TLS.Certificates[0], security: h.TLS.Security(nil),
+	}
+}
+
 func TestConfigsAreSharedAndCollected(t *testing.T) {
 	var cs configs
 	cs.init(defaultNextProtos)
 	size := func() (n int) {
-		cs.byCert.Range(func(any, any) bool { n++; return true })
+		cs.made.Range(func(any, any) bool { n++; return true })
 		return n
 	}
 	cert := certificate("ec", ecKey(), "ec.example.com")
-	cfg := cs.of(cert, nil)
-	if again := cs.of(cert, []string{"h2", "http/1.1"}); again != cfg {
-		t.Error("of() made a second Config for a certificate, want the same")
+	host := declare("ec.example.com", cert)
+	cfg := cs.of(serve(host), nil)
+	if again := cs.of(serve(host), []string{"h2", "http/1.1"}); again != cfg {
+		t.Error("of() made a second Config for a certificate of a host, want the same")
 	}
-	if odd := cs.of(cert, []string{"h2"}); odd == cfg || len(odd.NextProtos) > 0 || len(cfg.NextProtos) == 0 {
+	if odd := cs.of(serve(host), []string{"h2"}); odd == cfg || len(odd.NextProtos) > 0 || len(cfg.NextProtos) == 0 {
 		t.Error("of() without common protocol: want a Config of its own without NextProtos")
 	}
-	if n := size(); n != 1 {
-		t.Errorf("%d Configs are kept, want 1", n)
+	other := declare("ec.example.com", cert)
+	if second := cs.of(serve(other), nil); second == cfg {
+		t.Error("of() gives two hosts one Config, want one each")
 	}
+	if n := size(); n != 2 {
+		t.Errorf("%d Configs are kept, want 2", n)
+	}
+	collected := func(left int, what string) {
+		for i := 0; size() > left; i++ {
+			if i == 1000 {
+				t.Fatalf("%d Configs are kept after %s is gone, want %d", size(), what, left)
+			}
+			runtime.GC()
+			runtime.Gosched()
+		}
+	}
+	runtime.KeepAlive(other)
+	other = nil
+	collected(1, "a host")
 	runtime.KeepAlive(cert)
 	cert = nil
+	host.TLS.Certificates = nil
 	// The Config itself is still in use by a connection.
-	for i := 0; size() > 0; i++ {
-		if i == 1000 {
-			t.Fatal("the Config of a certificate that is gone is still kept")
-		}
-		runtime.GC()
-		runtime.Gosched()
-	}
+	collected(0, "the certificate")
+	runtime.KeepAlive(host)
 	runtime.KeepAlive(cfg)
 }
 
 func TestPolicyOfConfigs(t *testing.T) {
 	var cs configs
-	cs.init(defaultNextProtos)
-	cfg := cs.of(certificate("ec", ecKey(), "ec.example.com"), nil)
+	cs.init([]string{"h2", "http/1.1"})
+	host := declare("ec.example.com", certificate("ec", ecKey(), "ec.example.com"))
+	cfg := cs.of(serve(host), nil)
 	if cfg.MinVersion != tls.VersionTLS12 || !cfg.DynamicRecordSizingDisabled || cfg.CurvePreferences != nil || cfg.SessionTicketsDisabled {
 		t.Errorf("Config = min %x, dynamic records off %v, curves %v, want TLS 1.2, true, the default",
 			cfg.MinVersion, cfg.DynamicRecordSizingDisabled, cfg.CurvePreferences)
@@ -138,6 +165,72 @@ func TestPolicyOfConfigs(t *testing.T) {
 	for _, id := range cfg.CipherSuites {
 		if !secure[id] {
 			t.Errorf("suite %s is not one of crypto/tls's secure ones", tls.CipherSuiteName(id))
+		}
+	}
+	host.TLS.Policy = &snapshot.TLSPolicy{
+		MinVersion: tls.VersionTLS11, MaxVersion: tls.VersionTLS12, NoTickets: true, RejectALPN: true,
+		CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}, Curves: []tls.CurveID{tls.CurveP256},
+	}
+	host.TLS.NoHTTP2 = true
+	cfg = cs.of(serve(host), []string{"spdy/3"})
+	got := []any{cfg.MinVersion, cfg.MaxVersion, cfg.CipherSuites, cfg.CurvePreferences, cfg.SessionTicketsDisabled, cfg.NextProtos}
+	want := []any{
+		uint16(tls.VersionTLS11), uint16(tls.VersionTLS12),
+		[]uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA},
+		[]tls.CurveID{tls.CurveP256},
+		true,
+		[]string{"http/1.1"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Config of a custom policy (-want +got):\n%s", diff)
+	}
+}
+
+// TestPolicyPerHost is that hosts of one listener have policies of their own.
+func TestPolicyPerHost(t *testing.T) {
+	ec := certificate("ec", ecKey(), "*.example.com", "*.wild.example.com")
+	hosts := map[string]func(*snapshot.TLS){
+		"default.example.com": func(*snapshot.TLS) {},
+		"inter.example.com":   func(t *snapshot.TLS) { t.Policy = snapshot.Intermediate },
+		"p384.example.com":    func(t *snapshot.TLS) { t.Policy = &snapshot.TLSPolicy{Curves: []tls.CurveID{tls.CurveP384}} },
+		"alpn.example.com":    func(t *snapshot.TLS) { t.Policy = &snapshot.TLSPolicy{RejectALPN: true} },
+	}
+	spec := &snapshot.Spec{TLSPolicy: snapshot.Modern}
+	for name, change := range hosts {
+		h := declare(name, ec)
+		change(h.TLS)
+		spec.Hosts = append(spec.Hosts, h)
+	}
+	slices.SortFunc(spec.Hosts, func(a, b *snapshot.Host) int { return strings.Compare(a.Name, b.Name) })
+	only12 := func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }
+	only256 := func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.CurveP256} }
+	spdy := func(c *tls.Config) { c.NextProtos = []string{"spdy/3"} }
+	for _, tt := range []struct {
+		host   string
+		client func(*tls.Config)
+		want   outcome.Reason
+	}{
+		{"default.example.com", only12, outcome.Version},
+		{"default.example.com", only256, outcome.OK},
+		{"default.example.com", spdy, outcome.OK},
+		{"inter.example.com", only12, outcome.OK},
+		{"p384.example.com", only256, outcome.Curve},
+		{"p384.example.com", only12, outcome.OK},
+		{"alpn.example.com", spdy, outcome.ALPN},
+	} {
+		w := newWorld(t, nil)
+		w.publish(spec)
+		_, err := w.visit(client(tt.host, tt.client))
+		if (err == nil) != (tt.want == outcome.OK) {
+			t.Errorf("%s: error %v, want %s", tt.host, err, tt.want)
+		}
+		h := w.handshake()
+		w.conn()
+		if h.Reason != tt.want {
+			t.Errorf("%s: reason %s (%s), want %s", tt.host, h.Reason, h.Err, tt.want)
+		}
+		if host := w.snap.Load().ServerName(tt.host); h.Policy != policyOf(spec, host) || h.Security != host.TLS.Security(spec.TLSPolicy) {
+			t.Errorf("%s: policy %v, security %v, want those of the host", tt.host, h.Policy, h.Security)
 		}
 	}
 }

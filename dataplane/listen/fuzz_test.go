@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cardea-dev/cardea/dataplane/outcome"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
 // FuzzFirstBytes sends anything as the beginning of a connection. Whatever it is,
@@ -18,8 +19,8 @@ func FuzzFirstBytes(f *testing.F) {
 	f.Add([]byte("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"))
 	f.Add([]byte("\x15\x03\x01\x00\x02\x02\x28"))
 	for _, name := range []string{"", "ec.example.com", "nobody.example.com"} {
-		f.Add(rawHello{serverName: name, suites: policySuites12, groups: []uint16{29}, schemes: []uint16{0x0403}}.bytes())
-		f.Add(rawHello{serverName: name, suites: policySuites13, versions: []uint16{tls.VersionTLS13}, groups: []uint16{29}, schemes: []uint16{0x0403}}.bytes())
+		f.Add(rawHello{serverName: name, suites: snapshot.Intermediate.CipherSuites, groups: []uint16{29}, schemes: []uint16{0x0403}}.bytes())
+		f.Add(rawHello{serverName: name, suites: suites13, versions: []uint16{tls.VersionTLS13}, groups: []uint16{29}, schemes: []uint16{0x0403}}.bytes())
 	}
 	w, ln := newPipeWorld(f, nil)
 	f.Fuzz(func(t *testing.T, b []byte) {

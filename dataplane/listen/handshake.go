@@ -120,9 +120,14 @@ func (l *Listener) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		return nil, h.refuse(refuseNotReady)
 	}
 	host := snap.ServerName(h.SNI)
+	s := served{policy: policyOf(snap.Spec, host)}
 	if host != nil {
 		h.Host, h.Ingress = host.Name, host.TLS.Origin
+		s.host, s.tls = host.Name, host.TLS
 	}
+	s.security = snap.ServerNameSecurity(h.SNI)
+	h.Policy, h.Security = s.policy, s.security
+	h.mismatch = mismatch(hello, s.policy)
 	if no := h.certificate(hello, snap.Spec, host); no != nil {
 		if h.mismatch != nil {
 			// The client would get no further with the right name.
@@ -130,7 +135,8 @@ func (l *Listener) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		}
 		return nil, h.refuse(no)
 	}
-	return l.configs.of(h.Certificate, hello.SupportedProtos), nil
+	s.cert = h.Certificate
+	return l.configs.of(&s, hello.SupportedProtos), nil
 }
 
 // offered notes what the ClientHello offers. The slices are the hello's own,
@@ -148,7 +154,6 @@ func (h *handshake) offered(hello *tls.ClientHelloInfo) {
 	for i, curve := range hello.SupportedCurves {
 		h.OfferedCurves[i] = uint16(curve)
 	}
-	h.mismatch = mismatch(hello)
 }
 
 // certificate decides which certificate is served: one that the host's own

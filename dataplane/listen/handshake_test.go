@@ -132,8 +132,8 @@ func TestPolicyGroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := w.want(outcome.Done, outcome.OK)
-	want := make([]uint16, len(policyGroups13))
-	for i, g := range policyGroups13 {
+	want := make([]uint16, len(groups13))
+	for i, g := range groups13 {
 		want[i] = uint16(g)
 	}
 	if !slices.Equal(h.OfferedCurves, want) {
@@ -143,7 +143,7 @@ func TestPolicyGroups(t *testing.T) {
 
 func TestTimeouts(t *testing.T) {
 	hello := rawHello{
-		serverName: "ec.example.com", suites: policySuites12,
+		serverName: "ec.example.com", suites: snapshot.Intermediate.CipherSuites,
 		groups: []uint16{uint16(tls.X25519)}, schemes: []uint16{uint16(tls.ECDSAWithP256AndSHA256)},
 	}.bytes()
 	tests := []struct {
@@ -186,7 +186,7 @@ func TestTimeoutOfSlowClient(t *testing.T) {
 		c := ln.dial()
 		var slow sync.WaitGroup
 		slow.Go(func() {
-			for _, b := range (rawHello{suites: policySuites12}).bytes() {
+			for _, b := range (rawHello{suites: snapshot.Intermediate.CipherSuites}).bytes() {
 				if _, err := c.Write([]byte{b}); err != nil {
 					break
 				}

@@ -148,8 +148,8 @@ func newListener(cfg Config, ln net.Listener) *Listener {
 	}
 	if cfg.TLS {
 		l.configs.init(cfg.NextProtos)
-		l.tls = l.configs.template.Clone()
-		l.tls.GetConfigForClient = l.configFor
+		// configFor replaces it as soon as a ClientHello is there.
+		l.tls = &tls.Config{GetConfigForClient: l.configFor, MinVersion: tls.VersionTLS10}
 	}
 	return l
 }
@@ -157,6 +157,15 @@ func newListener(cfg Config, ln net.Listener) *Listener {
 // Addr is the address listened on, with the port that the kernel chose if
 // Config.Addr left it open.
 func (l *Listener) Addr() net.Addr { return l.ln.Addr() }
+
+// SetTicketKeys replaces the secrets of session tickets, at once and for all
+// handshakes that follow. With none, which is the state at the beginning, keys
+// are made and rotated by crypto/tls and good for this process alone.
+func (l *Listener) SetTicketKeys(keys *snapshot.TicketKeys) {
+	if l.cfg.TLS {
+		l.configs.setKeys(keys)
+	}
+}
 
 // Open returns the number of connections that are open now, those in their
 // handshake included.

@@ -1,52 +1,71 @@
 package listen
 
 import (
+	"cmp"
 	"crypto/tls"
 	"slices"
+
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
-// The policy is Mozilla's "intermediate": TLS 1.2 with ECDHE and AEAD suites
-// only, and TLS 1.3. The groups are crypto/tls's own default, post-quantum
-// hybrids included.
-const policyMinVersion = tls.VersionTLS12
-
-var policySuites12 = []uint16{
-	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-	tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-	tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-	tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+// policyOf returns the policy under which a host is served; host may be nil.
+func policyOf(spec *snapshot.Spec, host *snapshot.Host) *snapshot.TLSPolicy {
+	if host != nil && host.TLS.Policy != nil {
+		return host.TLS.Policy
+	}
+	return cmp.Or(spec.TLSPolicy, snapshot.Intermediate)
 }
 
-var policySuites13 = []uint16{
+func minVersion(p *snapshot.TLSPolicy) uint16 { return cmp.Or(p.MinVersion, tls.VersionTLS12) }
+func maxVersion(p *snapshot.TLSPolicy) uint16 { return cmp.Or(p.MaxVersion, tls.VersionTLS13) }
+
+// suites12 are the suites of TLS 1.2 and older.
+func suites12(p *snapshot.TLSPolicy) []uint16 {
+	if p.CipherSuites == nil {
+		return snapshot.Intermediate.CipherSuites
+	}
+	return p.CipherSuites
+}
+
+// suites13 are those of TLS 1.3, between which crypto/tls chooses by itself.
+var suites13 = []uint16{
 	tls.TLS_AES_128_GCM_SHA256,
 	tls.TLS_AES_256_GCM_SHA384,
 	tls.TLS_CHACHA20_POLY1305_SHA256,
 }
 
+// The groups of crypto/tls's own default.
 var (
-	policyGroups12 = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
-	policyGroups13 = append([]tls.CurveID{
+	groups12 = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
+	groups13 = append([]tls.CurveID{
 		tls.X25519MLKEM768, tls.SecP256r1MLKEM768, tls.SecP384r1MLKEM1024,
-	}, policyGroups12...)
+	}, groups12...)
 )
 
 // mismatch says what of a ClientHello has nothing in common with the policy; nil
 // if it fits. It only puts a name to what crypto/tls decides by itself: a client
 // that has a certificate to get is never turned away because of it.
-func mismatch(hello *tls.ClientHelloInfo) *refusal {
-	suites, groups := policySuites13, policyGroups13
-	if !slices.Contains(hello.SupportedVersions, tls.VersionTLS13) {
-		if !slices.Contains(hello.SupportedVersions, tls.VersionTLS12) {
-			return refuseVersion
+func mismatch(hello *tls.ClientHelloInfo, p *snapshot.TLSPolicy) *refusal {
+	version := uint16(0)
+	for _, v := range hello.SupportedVersions {
+		if minVersion(p) <= v && v <= maxVersion(p) {
+			version = max(version, v)
 		}
-		suites, groups = policySuites12, policyGroups12
+	}
+	if version == 0 {
+		return refuseVersion
+	}
+	suites, groups := suites13, groups13
+	if version < tls.VersionTLS13 {
+		suites, groups = suites12(p), groups12
 	}
 	if !overlap(hello.CipherSuites, suites) {
 		return refuseCipher
 	}
-	if !overlap(hello.SupportedCurves, groups) {
+	common := func(id tls.CurveID) bool {
+		return slices.Contains(groups, id) && (p.Curves == nil || slices.Contains(p.Curves, id))
+	}
+	if !slices.ContainsFunc(hello.SupportedCurves, common) {
 		return refuseCurve
 	}
 	return nil

@@ -92,6 +92,11 @@ type Handshake struct {
 	OfferedCurves       []uint16
 	OfferedALPN         []string
 
+	// Policy is the TLS policy in force for the name asked for, Security the digest
+	// of what the connection has to prove; unset without a whole ClientHello.
+	Policy   *snapshot.TLSPolicy
+	Security snapshot.Security
+
 	// What was negotiated, as far as it got; zero if it did not.
 	Version     uint16
 	CipherSuite uint16

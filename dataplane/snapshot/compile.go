@@ -20,8 +20,15 @@ func Compile(prev *Snapshot, spec *Spec, bind func(*Route) any) (*Snapshot, erro
 	if prev == nil {
 		prev = &Snapshot{Spec: &Spec{}}
 	}
+	security := (*TLS)(nil).Security(spec.TLSPolicy)
+	if security != prev.security {
+		// Every host that has no policy of its own demands something else now.
+		prev = &Snapshot{Spec: &Spec{}, Generation: prev.Generation}
+	}
 	c := &compilation{
 		spec:         spec,
+		security:     security,
+		special:      prev.special,
 		bind:         bind,
 		hosts:        prev.hosts.edit(),
 		pools:        prev.pools.edit(),
@@ -50,6 +57,8 @@ func Compile(prev *Snapshot, spec *Spec, bind func(*Route) any) (*Snapshot, erro
 		pools:        c.pools.done(),
 		certificates: c.certificates.done(),
 		routes:       c.routes,
+		security:     c.security,
+		special:      c.special,
 	}, nil
 }
 
@@ -63,6 +72,8 @@ type compilation struct {
 	certificates edit[int]
 	catchAll     *host
 	routes       int
+	security     Security
+	special      int
 	// removed holds the pools that spec no longer has: they go last, when the
 	// routes that named them are gone.
 	removed []string
@@ -109,6 +120,10 @@ func (c *compilation) host(old, h *Host) error {
 	if err != nil {
 		return err
 	}
+	compiled.security = c.security
+	if h.TLS != nil {
+		compiled.security = h.TLS.Security(c.spec.TLSPolicy)
+	}
 	return c.put(compiled)
 }
 
@@ -123,6 +138,9 @@ func (c *compilation) take(old *Host) *host {
 		c.hosts.delete(key)
 	}
 	c.routes -= len(old.Routes)
+	if before != nil && before.security != c.security {
+		c.special--
+	}
 	for _, r := range old.Routes {
 		if ref, ok := c.pools.find(r.Pool); ok {
 			ref.refs--
@@ -151,6 +169,9 @@ func (c *compilation) put(h *host) error {
 		c.catchAll = h
 	}
 	c.routes += len(h.bound)
+	if h.security != c.security {
+		c.special++
+	}
 	for _, r := range h.spec.Routes {
 		if r.Pool == "" {
 			continue

@@ -19,6 +19,8 @@ import (
 // host is a compiled Host.
 type host struct {
 	spec *Host
+	// security is what a connection for the host has to prove.
+	security Security
 	// bound holds what is bound to spec.Routes, in the same order.
 	bound []bound
 	// exact is nil without Exact routes.

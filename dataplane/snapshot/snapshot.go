@@ -26,6 +26,10 @@ type Snapshot struct {
 	// certificates counts the hosts that serve a certificate, by digest.
 	certificates table[int]
 	routes       int
+	// security is that of the hosts that demand nothing of their own, special the
+	// number of hosts that demand something else.
+	security Security
+	special  int
 }
 
 // A Match is the route that takes a request, with what the layer above made of
@@ -74,15 +78,53 @@ func (s *Snapshot) routed(name []byte) *host {
 // the exact one, else the one-label wildcard; nil if neither is declared. It does
 // not allocate.
 func (s *Snapshot) ServerName(sni string) *Host {
+	if h := s.declared(sni); h != nil {
+		return h.spec
+	}
+	return nil
+}
+
+// ServerNameSecurity returns what a connection for a (lower-case) server name has
+// to prove: the demand of the host that [Snapshot.ServerName] returns. It does
+// not allocate.
+func (s *Snapshot) ServerNameSecurity(sni string) Security {
+	if s.special > 0 {
+		if h := s.declared(sni); h != nil {
+			return h.security
+		}
+	}
+	return s.security
+}
+
+// HostSecurity is [Snapshot.ServerNameSecurity] for the normalised host of a
+// request: what its connection must have proved, if it is one over TLS.
+func (s *Snapshot) HostSecurity(host []byte) Security {
+	if s.special > 0 {
+		dot := bytes.IndexByte(host, '.')
+		if dot != 0 {
+			if h, ok := s.hosts.find(host); ok && h.spec.TLS != nil {
+				return h.security
+			}
+		}
+		if dot > 0 {
+			if h, ok := s.hosts.find(host[dot:]); ok && h.spec.TLS != nil {
+				return h.security
+			}
+		}
+	}
+	return s.security
+}
+
+func (s *Snapshot) declared(sni string) *host {
 	dot := strings.IndexByte(sni, '.')
 	if dot != 0 {
 		if h, ok := s.hosts.findString(sni); ok && h.spec.TLS != nil {
-			return h.spec
+			return h
 		}
 	}
 	if dot > 0 {
 		if h, ok := s.hosts.findString(sni[dot:]); ok && h.spec.TLS != nil {
-			return h.spec
+			return h
 		}
 	}
 	return nil

@@ -64,3 +64,50 @@ func TestTicketKeyIsNotPrinted(t *testing.T) {
 		t.Errorf("MarshalText() = %q, %v, want no secret", text, err)
 	}
 }
+
+// TestHostSecurity is that what a connection and a request have to agree on comes
+// from the declared host, exact before wildcard, and follows every publish.
+func TestHostSecurity(t *testing.T) {
+	auth := &snapshot.ClientAuth{Authorities: &snapshot.Authorities{Digest: "a"}}
+	plain := &snapshot.TLS{}
+	guarded := &snapshot.TLS{ClientAuth: auth}
+	spec := func(policy *snapshot.TLSPolicy, hosts ...*snapshot.Host) *snapshot.Spec {
+		return &snapshot.Spec{TLSPolicy: policy, Hosts: hosts}
+	}
+	route := []*snapshot.Route{{Path: "/", Kind: snapshot.Prefix, Answer: &snapshot.Answer{Status: 503}}}
+	a := &snapshot.Host{Name: "a.test", TLS: guarded, Routes: route}
+	b := &snapshot.Host{Name: "b.test", TLS: plain, Routes: route}
+	wild := &snapshot.Host{Name: "*.w.test", TLS: guarded}
+	under := &snapshot.Host{Name: "x.w.test", Routes: route}
+
+	var current *snapshot.Snapshot
+	for i, step := range []struct {
+		spec *snapshot.Spec
+		// guarded are the names that demand a certificate; all others do not.
+		guarded string
+	}{
+		{spec(nil, b), ""},
+		{spec(nil, wild, a, b, under), "a.test x.w.test y.w.test"},
+		{spec(snapshot.Modern, wild, a, b, under), "a.test x.w.test y.w.test"},
+		{spec(snapshot.Modern, a, b, under), "a.test"},
+		{spec(nil, b, under), ""},
+	} {
+		next, err := snapshot.Compile(current, step.spec, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		current = next
+		for _, name := range []string{"a.test", "b.test", "x.w.test", "y.w.test", "a.b.w.test", "none.test", ""} {
+			want := plain.Security(step.spec.TLSPolicy)
+			if name != "" && strings.Contains(" "+step.guarded+" ", " "+name+" ") {
+				want = guarded.Security(step.spec.TLSPolicy)
+			}
+			if got := current.HostSecurity([]byte(name)); got != want {
+				t.Errorf("step %d: HostSecurity(%q) = %v, want %v", i, name, got, want)
+			}
+			if got := current.ServerNameSecurity(name); got != want {
+				t.Errorf("step %d: ServerNameSecurity(%q) = %v, want %v", i, name, got, want)
+			}
+		}
+	}
+}
