@@ -26,14 +26,15 @@ const module = "github.com/cardea-dev/cardea"
 var mayImport = map[string][]string{
 	"dataplane/snapshot": {},
 	"dataplane/message":  {},
+	"dataplane/socket":   {},
 	"api/annotation":     {},
 
 	"dataplane/outcome":  {"dataplane/snapshot"},
 	"dataplane/http1":    {"dataplane/message", "dataplane/outcome"},
 	"dataplane/http2":    {"dataplane/message", "dataplane/outcome"},
-	"dataplane/listen":   {"dataplane/snapshot", "dataplane/outcome"},
+	"dataplane/listen":   {"dataplane/snapshot", "dataplane/outcome", "dataplane/socket"},
 	"dataplane/observe":  {"dataplane/snapshot", "dataplane/outcome"},
-	"dataplane/upstream": {"dataplane/snapshot", "dataplane/outcome", "dataplane/message", "dataplane/http1", "dataplane/http2"},
+	"dataplane/upstream": {"dataplane/snapshot", "dataplane/outcome", "dataplane/message", "dataplane/socket", "dataplane/http1", "dataplane/http2"},
 	"dataplane/proxy":    {"dataplane/snapshot", "dataplane/outcome", "dataplane/message", "dataplane/upstream"},
 	"dataplane/filter":   {"dataplane/snapshot", "dataplane/outcome", "dataplane/message", "dataplane/upstream", "dataplane/proxy"},
 	"dataplane": {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/cardea-dev/cardea/dataplane/outcome"
+	"github.com/cardea-dev/cardea/dataplane/socket"
 )
 
 // A conn is an accepted connection. It is what the handler of a plain listener
@@ -33,7 +34,7 @@ type conn struct {
 }
 
 func (l *Listener) newConn(nc net.Conn) *conn {
-	c := &conn{Conn: nc, l: l}
+	c := &conn{Conn: socket.Wrap(nc), l: l}
 	c.info = outcome.Conn{
 		ID:       lastID.Add(1),
 		Listener: l.cfg.Name,
@@ -116,7 +117,7 @@ func (c *conn) cut() {
 // reset turns the connection away before anything was read from it. The reset
 // instead of an orderly close leaves no TIME_WAIT behind.
 func (c *conn) reset(reason outcome.Reason) {
-	if t, ok := c.Conn.(*net.TCPConn); ok {
+	if t, ok := c.Conn.(interface{ SetLinger(sec int) error }); ok {
 		_ = t.SetLinger(0)
 	}
 	_ = c.Conn.Close()

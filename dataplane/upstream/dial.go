@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cardea-dev/cardea/dataplane/outcome"
+	"github.com/cardea-dev/cardea/dataplane/socket"
 )
 
 // dial makes a connection to e: guard, then a turn to dial, then the dial.
@@ -48,7 +49,7 @@ func dialTCP(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
 		// A nil *net.TCPConn is not a nil net.Conn.
 		return nil, err
 	}
-	return nc, nil
+	return socket.Wrap(nc), nil
 }
 
 func dialReason(err error) outcome.Reason {
