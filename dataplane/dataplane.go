@@ -79,6 +79,9 @@ type Config struct {
 	// progress while a request body arrives and while a response is sent. 0 means
 	// the default of packages http1 and http2.
 	HeadTimeout, BodyTimeout, IdleTimeout, SendTimeout time.Duration
+	// HalfCloseTimeout is how long an HTTP/1 client that has closed its half of the
+	// connection is taken to wait for its answer. 0 means 10 s.
+	HalfCloseTimeout time.Duration
 	// MaxHead is the most bytes, MaxFields the most field lines of a request head.
 	// 0 means the default of packages http1 and http2.
 	MaxHead, MaxFields int
@@ -161,8 +164,11 @@ func New(cfg Config) (*DataPlane, error) {
 		BodyTimeout: cfg.BodyTimeout,
 		IdleTimeout: cfg.IdleTimeout,
 		SendTimeout: cfg.SendTimeout,
-		MaxHead:     cfg.MaxHead,
-		MaxFields:   cfg.MaxFields,
+
+		HalfCloseTimeout: cfg.HalfCloseTimeout,
+
+		MaxHead:   cfg.MaxHead,
+		MaxFields: cfg.MaxFields,
 	}
 	return d, nil
 }

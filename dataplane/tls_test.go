@@ -5,19 +5,24 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/cardea-dev/cardea/dataplane"
 	"github.com/cardea-dev/cardea/dataplane/outcome"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
 // secureWorld serves shop.example by h over TLS.
-func secureWorld(t *testing.T, h http.HandlerFunc) *world {
-	w := newWorld(t, nil)
+func secureWorld(t *testing.T, h http.HandlerFunc) *world { return secureWorldWith(t, nil, h) }
+
+// secureWorldWith is secureWorld with another Config.
+func secureWorldWith(t *testing.T, change func(*dataplane.Config), h http.HandlerFunc) *world {
+	w := newWorld(t, change)
 	u := single("shop.example", snapshot.Policy{}, serve(t, h))
 	w.secure(u.Spec.Hosts[0])
 	w.publish(u)
@@ -46,11 +51,42 @@ func TestTLSClientLeaves(t *testing.T) {
 	c, _ := w.dialTLS()
 	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n")
 	<-entered
+	_ = c.NetConn().(*net.TCPConn).SetLinger(0)
 	c.Close()
 	<-left // the attempt is cancelled, not run to its end
 	w.ended()
 	if n := w.statuses[499]; n != 1 || w.requests[outcome.ClientClosed] != 1 {
 		t.Errorf("outcomes %v %v, want one 499 client_closed", w.requests, w.statuses)
+	}
+}
+
+// TestTLSHalfClose: a client that says by close_notify that it has no more to say, and
+// leaves TCP alone, gets its answer, however late that is.
+func TestTLSHalfClose(t *testing.T) {
+	entered, answer := make(chan struct{}), make(chan struct{})
+	w := secureWorldWith(t, func(cfg *dataplane.Config) { cfg.HalfCloseTimeout = time.Hour }, func(rw http.ResponseWriter, _ *http.Request) {
+		close(entered)
+		<-answer
+		fmt.Fprint(rw, "late")
+	})
+	c, r := w.dialTLS()
+	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n")
+	if err := c.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	// Until after the client is being watched.
+	time.AfterFunc(500*time.Millisecond, func() { close(answer) })
+	res, err := http.ReadResponse(r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(res.Body); string(b) != "late" || err != nil {
+		t.Errorf("body = %q, %v, want late", b, err)
+	}
+	w.ended()
+	if w.requests[outcome.OK] != 1 {
+		t.Errorf("outcomes %v, want one of ok", w.requests)
 	}
 }
 

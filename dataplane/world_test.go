@@ -46,7 +46,8 @@ func newWorld(t *testing.T, change func(*dataplane.Config)) *world {
 	w := &world{t: t, requests: make(map[outcome.Reason]int), statuses: make(map[int]int)}
 	cfg := dataplane.Config{
 		HTTPAddr: "127.0.0.1:0", HTTPSAddr: "127.0.0.1:0", AllowLoopback: true,
-		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		HalfCloseTimeout: 100 * time.Millisecond,
+		Logger:           slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Sink: outcome.Sink{
 			Request: func(o *outcome.Request) {
 				w.mu.Lock()

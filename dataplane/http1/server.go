@@ -18,8 +18,12 @@ const (
 	DefaultBodyTimeout = 60 * time.Second
 	DefaultIdleTimeout = 75 * time.Second
 	DefaultSendTimeout = 60 * time.Second
-	DefaultMaxHead     = largeSize
-	DefaultMaxFields   = 256
+	// DefaultHalfCloseTimeout is long enough for the answers that such clients, tools
+	// and scripts mostly, wait for.
+	DefaultHalfCloseTimeout = 10 * time.Second
+
+	DefaultMaxHead   = largeSize
+	DefaultMaxFields = 256
 )
 
 const (
@@ -57,6 +61,10 @@ type Server struct {
 	// SendTimeout is the time in which the client takes something of what is
 	// sent; default 60 s.
 	SendTimeout time.Duration
+	// HalfCloseTimeout is how long a client that has closed its half of the connection
+	// behind its request is taken to wait for the answer, while there is none; after
+	// it the client is taken to have left. Default 10 s.
+	HalfCloseTimeout time.Duration
 	// MaxHead is the size of the largest head in bytes; default 64 KiB.
 	MaxHead int
 	// MaxFields is the number of field lines in a head; default 256.

@@ -61,7 +61,7 @@ func TestHalfClosed(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := talk(t, &Server{Handler: handler})
+			c := talk(t, &Server{Handler: handler, HalfCloseTimeout: time.Millisecond})
 			c.send(hello + "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
 			_ = c.conn.(*memoryConn).CloseWrite()
 			c.want("the first", answer)

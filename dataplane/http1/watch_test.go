@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -53,14 +54,14 @@ func TestWatch(t *testing.T) {
 	t.Run("a client that leaves", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var gone bool
-			c := talk(t, &Server{Handler: watching(&gone)})
+			c := talk(t, &Server{Handler: watching(&gone), HalfCloseTimeout: 500 * time.Millisecond})
 			c.send(hello)
 			start := time.Now()
 			time.Sleep(300 * time.Millisecond)
 			_ = c.conn.Close()
 			<-c.done
-			if !gone || time.Since(start) != 300*time.Millisecond {
-				t.Errorf("gone = %v after %v, want true after 300ms", gone, time.Since(start))
+			if !gone || time.Since(start) != 800*time.Millisecond {
+				t.Errorf("gone = %v after %v, want true after 800ms", gone, time.Since(start))
 			}
 		})
 	})
@@ -77,6 +78,72 @@ func TestWatch(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestHalfClose closes the client's half of a real connection behind a request: the
+// answer comes all the same, unless the client resets the connection or the time that
+// it is given is over.
+func TestHalfClose(t *testing.T) {
+	const ever = time.Hour
+	for _, secure := range []bool{false, true} {
+		for _, tt := range []struct {
+			name    string
+			timeout time.Duration
+			// then is what the client does besides.
+			then func(*net.TCPConn)
+			gone bool
+		}{
+			{"and waits", ever, nil, false},
+			{"and leaves by a reset", ever, func(c *net.TCPConn) { _ = c.SetLinger(0); _ = c.Close() }, true},
+			{"and says nothing for too long", 50 * time.Millisecond, nil, true},
+		} {
+			t.Run(fmt.Sprintf("%s, TLS=%t", tt.name, secure), func(t *testing.T) {
+				client, server := tcpPair(t)
+				under := client.(*net.TCPConn)
+				if secure {
+					client, server = tlsPair(t)
+					under = client.(*tls.Conn).NetConn().(*net.TCPConn)
+				}
+				defer client.Close()
+				watched, gone := make(chan struct{}), make(chan struct{})
+				serveOn(t, server, &Server{HalfCloseTimeout: tt.timeout, Handler: func(x *Exchange) {
+					stop := x.Watch(func() { close(gone) })
+					close(watched)
+					wait := 20 * time.Second
+					if !tt.gone {
+						wait = 300 * time.Millisecond
+					}
+					select {
+					case <-gone:
+						if !tt.gone {
+							t.Error("gone was called")
+						}
+					case <-time.After(wait):
+						if tt.gone {
+							t.Error("gone was not called")
+						}
+					}
+					stop()
+					echo(x)
+				}})
+				if _, err := io.WriteString(client, hello); err != nil {
+					t.Fatal(err)
+				}
+				if err := client.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+					t.Fatal(err)
+				}
+				<-watched
+				if tt.then != nil {
+					tt.then(under)
+					return
+				}
+				got, err := io.ReadAll(client)
+				if err != nil || !strings.HasSuffix(string(got), "GET / a ") {
+					t.Errorf("got %q, %v, want the answer", got, err)
+				}
+			})
+		}
+	}
 }
 
 // tlsPair returns the two ends of a TLS connection over loopback TCP.
@@ -175,7 +242,7 @@ func TestWatchOverTLS(t *testing.T) {
 	defer client.Close()
 	stopped := make(chan bool)
 	var info outcome.Conn
-	srv := &Server{Handler: func(x *Exchange) {
+	srv := &Server{HalfCloseTimeout: time.Millisecond, Handler: func(x *Exchange) {
 		gone := make(chan struct{})
 		left := sync.OnceFunc(func() { close(gone) }) // each Watch tells it
 		for range 3 {

@@ -1,11 +1,13 @@
 package proxy
 
 import (
+	"context"
 	"slices"
 	"time"
 
 	"github.com/cardea-dev/cardea/dataplane/message"
 	"github.com/cardea-dev/cardea/dataplane/outcome"
+	"github.com/cardea-dev/cardea/dataplane/upstream"
 )
 
 // maxInterim bounds the interim responses of one attempt.
@@ -40,17 +42,47 @@ func notLookedAt(err *outcome.Error) bool {
 // connect takes a kept connection to the endpoint or makes a new one. After a
 // kept one turned out to be dead it is a new one: the others are as old.
 func (x *Exchange) connect() *outcome.Error {
-	get := x.plan.pool.Get
+	pool := x.plan.pool
 	if x.last != nil && x.out.Reused {
-		get = x.plan.pool.Dial
+		return x.dial(pool.Dial)
 	}
 	x.out.Reused, x.out.ConnectTime = false, 0
-	up, err := get(x.proxy.dials, x.endpoint, x.plan.policy.ConnectTimeout)
+	if up := pool.Take(x.endpoint); up != nil {
+		x.connected(up)
+		return nil
+	}
+	return x.dial(pool.Get)
+}
+
+func (x *Exchange) connected(up *upstream.Conn) {
+	x.up = up
+	x.out.Reused, x.out.ConnectTime = up.Reused, up.ConnectTime
+}
+
+// A dialFunc is Get or Dial of a pool.
+type dialFunc func(context.Context, *upstream.Endpoint, time.Duration) (*upstream.Conn, *outcome.Error)
+
+// dial makes a connection. When that takes long somebody watches the client; it ends
+// when the client leaves.
+func (x *Exchange) dial(dial dialFunc) *outcome.Error {
+	x.out.Reused, x.out.ConnectTime = false, 0
+	ctx, cancel := context.WithCancel(x.proxy.dials)
+	defer cancel()
+	stop := make(chan func(), 1)
+	long := time.AfterFunc(patience, func() {
+		stop <- x.d.Watch(func() {
+			x.gone.Store(true)
+			cancel()
+		})
+	})
+	up, err := dial(ctx, x.endpoint, x.plan.policy.ConnectTimeout)
+	if !long.Stop() {
+		(<-stop)()
+	}
 	if err != nil {
 		return err
 	}
-	x.up = up
-	x.out.Reused, x.out.ConnectTime = up.Reused, up.ConnectTime
+	x.connected(up)
 	return nil
 }
 

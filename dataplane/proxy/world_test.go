@@ -91,6 +91,7 @@ func newWorld(t testing.TB, s settings, backends ...netip.AddrPort) *world {
 	w.server = &http1.Server{
 		Handler:     func(x *http1.Exchange) { w.proxy.Serve(x) },
 		BodyTimeout: s.bodyTimeout, SendTimeout: s.sendTimeout,
+		HalfCloseTimeout: 100 * time.Millisecond,
 	}
 	var serving sync.WaitGroup
 	serving.Go(func() {

@@ -133,14 +133,29 @@ func lastIndex(tried []netip.AddrPort, addr netip.AddrPort) int {
 // 0 means 5 s. When ctx ends first, because the client left, the reason of the
 // error is client_closed. Call [Conn.Done] on the connection.
 func (p *Pool) Get(ctx context.Context, e *Endpoint, connectTimeout time.Duration) (*Conn, *outcome.Error) {
+	if c := p.Take(e); c != nil {
+		return c, nil
+	}
 	if p.multiplexed() {
 		return p.join(ctx, e, connectTimeout, false)
 	}
-	if c := e.take(); c != nil {
-		p.count.reuses.Add(1)
-		return c, nil
-	}
 	return p.Dial(ctx, e, connectTimeout)
+}
+
+// Take is Get for a kept connection only, without waiting; nil if there is none.
+func (p *Pool) Take(e *Endpoint) *Conn {
+	var c *Conn
+	if p.multiplexed() {
+		e.mu.Lock()
+		c = e.open(0)
+		e.mu.Unlock()
+	} else {
+		c = e.take()
+	}
+	if c != nil {
+		p.count.reuses.Add(1)
+	}
+	return c
 }
 
 // Dial is Get without the kept connections: for a retry after one of them turned

@@ -62,17 +62,17 @@ type sharedDial struct {
 // join returns a stream of a connection that has room, and makes a connection if
 // none has. fresh passes over those that are older than the last break.
 func (p *Pool) join(ctx context.Context, e *Endpoint, timeout time.Duration, fresh bool) (*Conn, *outcome.Error) {
-	e.mu.Lock()
 	var since uint64
 	if fresh {
+		e.mu.Lock()
 		since = e.breaks
-	}
-	if c := e.open(since); c != nil {
+		c := e.open(since)
 		e.mu.Unlock()
-		p.count.reuses.Add(1)
-		return c, nil
+		if c != nil {
+			p.count.reuses.Add(1)
+			return c, nil
+		}
 	}
-	e.mu.Unlock()
 
 	if timeout <= 0 {
 		timeout = defaultConnectTimeout

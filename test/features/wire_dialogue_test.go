@@ -484,6 +484,46 @@ func TestWireClientLeaves(t *testing.T) {
 	}
 }
 
+// A client that closes its half behind its request, or behind all of its pipeline, and
+// reads on gets its answers, however long the origin thinks.
+func TestWireHalfClose(t *testing.T) {
+	for _, tt := range []struct{ name, in string }{
+		{"behind a head", get("/")},
+		{"behind a body", request("POST", "/", "Content-Length: 5\r\n") + "hello"},
+		{"behind chunks", request("POST", "/", "Transfer-Encoding: chunked\r\n") + "5\r\nhello\r\n0\r\n\r\n"},
+		{"behind a pipeline", get("/") + get("/2")},
+		{"behind HTTP/1.0", strings.Replace(get("/"), "HTTP/1.1", "HTTP/1.0", 1)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWire(t, wireOptions{halfClose: time.Hour}, func(c *originConn) {
+				for head := c.head(); head != ""; head = c.head() {
+					c.body(head)
+					<-time.After(400 * time.Millisecond) // until after the client is watched
+					c.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n")
+					<-time.After(400 * time.Millisecond)
+					c.send("1\r\nk\r\n0\r\n\r\n")
+				}
+			})
+			c := w.dial()
+			c.send(tt.in)
+			if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			for range strings.Count(tt.in, "HTTP/1.") {
+				if a := c.want("GET", 200); a.body != "ok" {
+					t.Errorf("body = %q, want ok", a.body)
+				}
+				if o := w.outcome(); o != (told{outcome.OK, outcome.Internal, 200, 1, 0}) {
+					t.Errorf("outcome = %+v, want ok", o)
+				}
+			}
+			c.closed()
+			w.quiet()
+		})
+	}
+}
+
 // A response that waits for a slow client is not a silent origin, also when the
 // request's body was still under way as it began.
 func TestWireSlowClientIsNotSilentOrigin(t *testing.T) {

@@ -2,6 +2,7 @@ package features
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +49,8 @@ type wireOptions struct {
 	trusted []netip.Prefix
 	// path is of the one route; "" means "/".
 	path string
+	// halfClose is the time given to clients that have closed their half; 0 means 50 ms.
+	halfClose time.Duration
 }
 
 // newWire starts a data plane for the host a.example, and an origin that runs
@@ -61,7 +64,8 @@ func newWire(t *testing.T, o wireOptions, script func(*originConn)) *wire {
 		Sink: outcome.Sink{Request: func(r *outcome.Request) {
 			w.outcomes <- told{r.Reason, r.Side, r.Status, r.Attempts, r.FieldsDropped}
 		}},
-		DrainTimeout: time.Millisecond,
+		DrainTimeout:     time.Millisecond,
+		HalfCloseTimeout: cmp.Or(o.halfClose, 50*time.Millisecond),
 	})
 	if err != nil {
 		t.Fatal(err)
