@@ -238,9 +238,14 @@ func (l *loop) translate(now time.Time) {
 	l.dirty, l.translatedAt = false, now
 	l.result = l.translator.Translate(now)
 
-	for name := range l.result.Secrets {
-		if l.reads.add(name) {
+	for name, refs := range l.result.Secrets {
+		again := l.store.Want(name, translate.Purposes(refs))
+		switch {
+		case l.reads.add(name):
 			l.c.changes.listen(name, true)
+			l.look(name, now)
+		case again:
+			l.reads.renew(name)
 			l.look(name, now)
 		}
 	}

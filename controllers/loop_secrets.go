@@ -45,7 +45,7 @@ func (l *loop) secretChanged(name types.NamespacedName, change change, now time.
 // setSecret gives the translator the state of a Secret.
 func (l *loop) setSecret(name types.NamespacedName, now time.Time) {
 	state := l.store.State(name, now)
-	if state.LastGood {
+	if state.LastGood || state.Trust.LastGood {
 		l.lastGood[name] = struct{}{}
 	} else {
 		delete(l.lastGood, name)

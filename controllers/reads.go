@@ -52,6 +52,16 @@ func (r *reads) add(name types.NamespacedName) bool {
 	return true
 }
 
+// renew makes a name one of which nothing definite is known.
+func (r *reads) renew(name types.NamespacedName) {
+	e := r.entries[name]
+	e.version = ""
+	if e.resolved {
+		e.resolved = false
+		r.unresolved++
+	}
+}
+
 // drop forgets a name. A read under way is ignored when it ends.
 func (r *reads) drop(name types.NamespacedName) {
 	e, ok := r.entries[name]

@@ -45,6 +45,24 @@ func TestReads(t *testing.T) {
 			t.Errorf("start = %v, want none", got)
 		}
 	})
+	t.Run("what is wanted for something else is waited for and read again", func(t *testing.T) {
+		r := newReads()
+		r.add(tls)
+		r.request(tls, "1", now)
+		a := r.start(1, now)[0]
+		r.ended(a)
+		r.succeeded(a.of, "1")
+		for range 2 {
+			r.renew(tls)
+		}
+		if r.unresolved != 1 {
+			t.Errorf("unresolved after renew = %d, want 1", r.unresolved)
+		}
+		r.request(tls, "1", now)
+		if got := r.start(1, now); len(got) != 1 {
+			t.Errorf("start after renew = %v, want a read of the same version", got)
+		}
+	})
 	t.Run("failures back off, and a definite one is given up", func(t *testing.T) {
 		r := newReads()
 		r.add(tls)

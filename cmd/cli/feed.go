@@ -148,8 +148,9 @@ func (f *feed) publish(since, now time.Time) error {
 func (f *feed) translate(now time.Time) {
 	f.result = f.translator.Translate(now)
 	changed := false
-	for name := range f.result.Secrets {
-		if !f.referenced[name] {
+	for name, refs := range f.result.Secrets {
+		again := f.store.Want(name, translate.Purposes(refs))
+		if again || !f.referenced[name] {
 			f.referenced[name] = true
 			f.read(name, now)
 			changed = true
@@ -192,7 +193,7 @@ func (f *feed) lastGood() []string {
 func (f *feed) noteStale(now time.Time) {
 	var stale []string
 	for name := range f.referenced {
-		if f.store.State(name, now).LastGood {
+		if s := f.store.State(name, now); s.LastGood || s.Trust.LastGood {
 			stale = append(stale, name.String())
 		}
 	}

@@ -1,4 +1,6 @@
-// Package secrets holds, per name, the last content of a TLS Secret that parsed.
+// Package secrets holds, per name, the last content of a referenced Secret that
+// parsed: of its certificate and key, and of its authorities, each by itself and
+// only if some Ingress names the Secret for it ([Store.Want]).
 //
 // A [Store] is a pure state machine: whoever reads the cluster tells it what was
 // read ([Store.Update], [Store.Unreadable]) and asks it what to serve
@@ -56,6 +58,30 @@ type entry struct {
 	unreadable string
 	// deleted is when the Secret was first seen to be gone.
 	deleted time.Time
+
+	// purpose says which halves are wanted: the one above, which is the certificate
+	// and key, and trust.
+	purpose translate.Purpose
+	trust   trust
+}
+
+// Want says what the Secret is named for; until it is called that is its
+// certificate. What it is not named for any more is forgotten. again says that this
+// is a change: the Secret has to be read once more, because what it is now named for
+// was not kept when it was.
+func (s *Store) Want(name types.NamespacedName, purpose translate.Purpose) (again bool) {
+	e := s.entry(name)
+	if e.purpose == purpose {
+		return false
+	}
+	e.purpose = purpose
+	if purpose&translate.ForCertificate == 0 {
+		e.dropPair()
+	}
+	if purpose&translate.ForAuthorities == 0 {
+		e.trust = newTrust()
+	}
+	return true
 }
 
 // Update takes in what was read of the Secret; nil says that it does not exist.
@@ -136,12 +162,22 @@ func (s *Store) entry(name types.NamespacedName) *entry {
 }
 
 func newEntry(name types.NamespacedName) *entry {
-	return &entry{
+	e := &entry{
 		origin:  snapshot.Origin{Kind: "Secret", Namespace: name.Namespace, Name: name.Name},
-		reason:  translate.SecretNotFound,
-		problem: "it does not exist",
+		purpose: translate.ForCertificate,
+		trust:   newTrust(),
 	}
+	e.dropPair()
+	return e
 }
+
+// dropPair forgets the certificate and key.
+func (e *entry) dropPair() {
+	e.bundle, e.good, e.next = "", nil, nil
+	e.reason, e.problem = translate.SecretNotFound, notFound
+}
+
+const notFound = "it does not exist"
 
 // settle lets the time pass that has passed, and notes when to look again.
 func (s *Store) settle(name types.NamespacedName, e *entry, now time.Time) {
@@ -157,6 +193,15 @@ func (s *Store) settle(name types.NamespacedName, e *entry, now time.Time) {
 func (e *entry) read(secret *corev1.Secret, now time.Time) {
 	e.origin.UID = string(secret.UID)
 	e.deleted = time.Time{}
+	if e.purpose&translate.ForCertificate != 0 {
+		e.readPair(secret, now)
+	}
+	if e.purpose&translate.ForAuthorities != 0 {
+		e.trust.read(e.origin, secret)
+	}
+}
+
+func (e *entry) readPair(secret *corev1.Secret, now time.Time) {
 	certPEM, keyPEM := secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey]
 	bundle := snapshot.BundleDigest(certPEM, keyPEM)
 	if bundle == e.bundle {
@@ -208,7 +253,8 @@ func (e *entry) remove(now time.Time) {
 		e.deleted = now
 	}
 	e.origin.UID, e.bundle, e.next = "", "", nil
-	e.reason, e.problem = translate.SecretNotFound, "it does not exist"
+	e.reason, e.problem = translate.SecretNotFound, notFound
+	e.trust.remove()
 }
 
 // pass lets what waited begin and what was kept end.
@@ -221,6 +267,9 @@ func (e *entry) pass(afterDelete time.Duration, now time.Time) {
 	}
 	if end := e.end(afterDelete); !end.IsZero() && !now.Before(end) {
 		e.good = nil
+	}
+	if end := e.trustEnd(afterDelete); !end.IsZero() && !now.Before(end) {
+		e.trust.good = nil
 	}
 }
 
@@ -244,11 +293,17 @@ func (e *entry) end(afterDelete time.Duration) time.Time {
 func (e *entry) wake(afterDelete time.Duration) time.Time {
 	at := e.end(afterDelete)
 	if e.next != nil {
-		if begin := e.next.Leaf().NotBefore; at.IsZero() || begin.Before(at) {
-			at = begin
-		}
+		at = earlier(at, e.next.Leaf().NotBefore)
 	}
-	return at
+	return earlier(at, e.trustEnd(afterDelete))
+}
+
+// earlier returns the earlier one of two times, of which zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func (e *entry) state(afterDelete time.Duration, now time.Time) translate.Secret {
@@ -267,6 +322,7 @@ func (e *entry) state(afterDelete time.Duration, now time.Time) translate.Secret
 	if e.next != nil {
 		s.Pending = e.next.Leaf().NotBefore
 	}
+	s.Trust = e.trust.state(e.unreadable)
 	return s
 }
 

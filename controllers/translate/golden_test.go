@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/cardea-dev/cardea/controllers/translate"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
@@ -158,19 +157,24 @@ func referencesText(r translate.Result) string {
 	for _, name := range r.Ingresses {
 		fmt.Fprintf(&b, "Ingress %s\n", name)
 	}
-	for _, refs := range []struct {
-		kind string
-		refs map[types.NamespacedName][]snapshot.Origin
-	}{{"Secret", r.Secrets}, {"Service", r.Services}} {
-		var lines []string
-		for name, origins := range refs.refs {
-			for _, o := range origins {
-				lines = append(lines, fmt.Sprintf("%s %s  named by %s\n", refs.kind, name, o))
+	var secrets, services []string
+	for name, refs := range r.Secrets {
+		for _, ref := range refs {
+			purpose := ""
+			if ref.Purpose == translate.ForAuthorities {
+				purpose = " for its authorities"
 			}
+			secrets = append(secrets, fmt.Sprintf("Secret %s  named by %s%s\n", name, ref.Field, purpose))
 		}
-		slices.Sort(lines)
-		b.WriteString(strings.Join(lines, ""))
 	}
+	for name, fields := range r.Services {
+		for _, field := range fields {
+			services = append(services, fmt.Sprintf("Service %s  named by %s\n", name, field))
+		}
+	}
+	slices.Sort(secrets)
+	slices.Sort(services)
+	b.WriteString(strings.Join(secrets, "") + strings.Join(services, ""))
 	if !r.Next.IsZero() {
 		fmt.Fprintf(&b, "next %s\n", r.Next.Format(time.RFC3339))
 	}

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
 // An index says which hosts or pools refer to an object.
@@ -48,21 +46,21 @@ func (x index) replace(user string, old, now map[types.NamespacedName]struct{}) 
 }
 
 // references says which fields of which Ingresses name an object, and what of it
-// changed since it was last asked.
-type references struct {
-	fields  map[types.NamespacedName]map[types.NamespacedName][]snapshot.Origin
+// changed since it was last asked. A field is a [Reference], or its Origin alone.
+type references[F comparable] struct {
+	fields  map[types.NamespacedName]map[types.NamespacedName][]F
 	touched map[types.NamespacedName]struct{}
 }
 
-func newReferences() references {
-	return references{
-		fields:  map[types.NamespacedName]map[types.NamespacedName][]snapshot.Origin{},
+func newReferences[F comparable]() references[F] {
+	return references[F]{
+		fields:  map[types.NamespacedName]map[types.NamespacedName][]F{},
 		touched: map[types.NamespacedName]struct{}{},
 	}
 }
 
 // replace makes the Ingress name what now holds and no more what old does.
-func (r references) replace(ingress types.NamespacedName, old, now map[types.NamespacedName][]snapshot.Origin) {
+func (r references[F]) replace(ingress types.NamespacedName, old, now map[types.NamespacedName][]F) {
 	for object := range old {
 		if _, ok := now[object]; ok {
 			continue
@@ -79,23 +77,23 @@ func (r references) replace(ingress types.NamespacedName, old, now map[types.Nam
 		}
 		r.touched[object] = struct{}{}
 		if r.fields[object] == nil {
-			r.fields[object] = map[types.NamespacedName][]snapshot.Origin{}
+			r.fields[object] = map[types.NamespacedName][]F{}
 		}
 		r.fields[object][ingress] = fields
 	}
 }
 
 // apply returns last with what changed, or last itself if nothing did.
-func (r references) apply(last map[types.NamespacedName][]snapshot.Origin) map[types.NamespacedName][]snapshot.Origin {
+func (r references[F]) apply(last map[types.NamespacedName][]F) map[types.NamespacedName][]F {
 	if last != nil && len(r.touched) == 0 {
 		return last
 	}
 	out := maps.Clone(last)
 	if out == nil {
-		out = map[types.NamespacedName][]snapshot.Origin{}
+		out = map[types.NamespacedName][]F{}
 	}
 	for object := range r.touched {
-		var fields []snapshot.Origin
+		var fields []F
 		for _, ingress := range slices.SortedFunc(maps.Keys(r.fields[object]), compareNames) {
 			fields = append(fields, r.fields[object][ingress]...)
 		}

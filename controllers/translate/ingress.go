@@ -25,8 +25,9 @@ type ingress struct {
 	// claims are what it wants of each host, by normal name.
 	claims map[string]*claim
 	// secrets and services are the objects that it names, with its fields.
-	secrets, services map[types.NamespacedName][]snapshot.Origin
-	verdicts          []Verdict
+	secrets  map[types.NamespacedName][]Reference
+	services map[types.NamespacedName][]snapshot.Origin
+	verdicts []Verdict
 }
 
 // A claim is what one Ingress wants of one host.
@@ -80,7 +81,7 @@ func readIngress(object *networkingv1.Ingress) *ingress {
 		},
 		created:  object.CreationTimestamp.Time,
 		claims:   map[string]*claim{},
-		secrets:  map[types.NamespacedName][]snapshot.Origin{},
+		secrets:  map[types.NamespacedName][]Reference{},
 		services: map[types.NamespacedName][]snapshot.Origin{},
 	}
 	for i := range object.Spec.Rules {
@@ -234,8 +235,13 @@ func (in *ingress) readSecretName(field, raw string) string {
 		return ""
 	}
 	name := types.NamespacedName{Namespace: in.name.Namespace, Name: raw}
-	in.secrets[name] = append(in.secrets[name], in.at(field))
+	in.referSecret(name, field, ForCertificate)
 	return raw
+}
+
+// referSecret notes that a field names a Secret, and for what.
+func (in *ingress) referSecret(name types.NamespacedName, field string, purpose Purpose) {
+	in.secrets[name] = append(in.secrets[name], Reference{in.at(field), purpose})
 }
 
 // readAnnotations comes last: what a protecting annotation closes depends on the

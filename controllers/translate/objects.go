@@ -25,8 +25,9 @@ type Objects struct {
 	Secrets map[types.NamespacedName]Secret
 }
 
-// A Secret is what is known of one referenced TLS Secret: what to serve of it
-// and, if that is not its current content, why.
+// A Secret is what is known of one referenced Secret: of its certificate and key,
+// what to serve and, if that is not its current content, why; and the same of its
+// authorities. Each half is known only if some Ingress names the Secret for it.
 type Secret struct {
 	// Origin names the Secret, with its UID where it has one.
 	Origin snapshot.Origin
@@ -44,6 +45,46 @@ type Secret struct {
 	// Pending is when a content becomes valid that is newer than Certificate and
 	// waits for its notBefore; zero if none does. Reason is set meanwhile.
 	Pending time.Time
+	// Trust is the other half.
+	Trust Trust
+}
+
+// A Trust is what is known of the authorities in a Secret: the certificates in
+// ca.crt and the revocation lists in ca.crl.
+type Trust struct {
+	// Authorities is what to verify with. Nil: nothing usable.
+	Authorities *snapshot.Authorities
+	// Reason is why Authorities is not the current content: SecretNotFound,
+	// SecretInvalid or SecretUnreadable. Empty: it is.
+	Reason Reason
+	// Problem is as in [Secret]: "ca.crt is empty". Empty iff Reason is.
+	Problem string
+	// LastGood says that Authorities is an earlier content.
+	LastGood bool
+}
+
+// A Purpose is what a Secret is named for; several are or'ed.
+type Purpose uint8
+
+const (
+	// ForCertificate: its certificate and key are served, or presented to a backend.
+	ForCertificate Purpose = 1 << iota
+	// ForAuthorities: a peer's certificate is verified with it.
+	ForAuthorities
+)
+
+// A Reference is one field of an Ingress that names a Secret.
+type Reference struct {
+	Field   snapshot.Origin
+	Purpose Purpose
+}
+
+// Purposes returns what the Secret is named for in all of refs.
+func Purposes(refs []Reference) (p Purpose) {
+	for _, r := range refs {
+		p |= r.Purpose
+	}
+	return p
 }
 
 // HostOwnership says who may put paths on a host that several namespaces name.
@@ -111,7 +152,8 @@ type Result struct {
 	// Secrets and Services are the objects that Ingresses of our classes name,
 	// each with the Ingress fields that do. Those of Secrets are the only Secrets
 	// to read.
-	Secrets, Services map[types.NamespacedName][]snapshot.Origin
+	Secrets  map[types.NamespacedName][]Reference
+	Services map[types.NamespacedName][]snapshot.Origin
 	// Ingresses are the Ingresses of our classes, sorted by namespace and name:
 	// those whose status is ours to write.
 	Ingresses []types.NamespacedName

@@ -81,12 +81,7 @@ func (b *hostBuild) certificates(c *claim) []*snapshot.Certificate {
 		}
 		seen = append(seen, d.secret)
 		name := types.NamespacedName{Namespace: c.ingress.name.Namespace, Name: d.secret}
-		b.out.secrets[name] = struct{}{}
-		secret, ok := b.secrets[name]
-		if !ok {
-			secret = Secret{Reason: SecretNotFound, Problem: "it does not exist"}
-		}
-		secret.Origin.Kind, secret.Origin.Namespace, secret.Origin.Name = "Secret", name.Namespace, name.Name
+		secret := b.secret(name)
 		at := c.at(d.field)
 		b.judgeSecret(at, &secret)
 		cert := secret.Certificate

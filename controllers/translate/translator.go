@@ -58,7 +58,8 @@ type Translator struct {
 	poolsOfService index
 
 	// What our Ingresses name.
-	secretRefs, serviceRefs references
+	secretRefs  references[Reference]
+	serviceRefs references[snapshot.Origin]
 
 	// What changed since the last Translate.
 	touchedIngresses map[types.NamespacedName]bool // whether it is one of ours now
@@ -94,8 +95,8 @@ func New(opts Options) *Translator {
 		hostsOfService: index{},
 		hostsOfSecret:  index{},
 		poolsOfService: index{},
-		secretRefs:     newReferences(),
-		serviceRefs:    newReferences(),
+		secretRefs:     newReferences[Reference](),
+		serviceRefs:    newReferences[snapshot.Origin](),
 		deadlines:      deadlines{hosts: map[time.Time]int{}},
 
 		touchedIngresses: map[types.NamespacedName]bool{},

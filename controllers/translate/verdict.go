@@ -123,10 +123,10 @@ var reasons = []ReasonInfo{
 	{EndpointIgnored, "An endpoint's address cannot be used; it gets no requests."},
 
 	{TLSWithoutHosts, "A tls entry lists no hosts and the Ingress has no rule host left that it could stand for; its Secret is not used."},
-	{SecretNameInvalid, "A tls entry's secretName is not the name of a Secret in the namespace of the Ingress."},
-	{SecretNotFound, "A tls entry names a Secret that does not exist."},
+	{SecretNameInvalid, "What is to name a Secret in the namespace of the Ingress does not. If an annotation that protects is to, the paths are closed (503)."},
+	{SecretNotFound, "A tls entry or an annotation names a Secret that does not exist."},
 	{SecretWrongType, "The Secret is not of type kubernetes.io/tls."},
-	{SecretInvalid, "The Secret holds no usable certificate and key."},
+	{SecretInvalid, "The Secret does not hold what it is named for: a usable certificate and key, or authorities."},
 	{SecretUnreadable, "Cardea may not or cannot read the Secret."},
 	{CertificateNotYetValid, "The Secret holds a certificate that is not valid yet; it waits."},
 	{CertificateExpired, "The certificate that is served has expired."},
@@ -183,7 +183,7 @@ func andOthers(n int) string {
 
 // sentence begins s with a capital, unless it begins with the name of a key.
 func sentence(s string) string {
-	if s == "" || strings.HasPrefix(s, "tls.") {
+	if s == "" || strings.HasPrefix(s, "tls.") || strings.HasPrefix(s, "ca.") {
 		return s
 	}
 	return strings.ToUpper(s[:1]) + s[1:]

@@ -119,6 +119,9 @@ type Authorities struct {
 	CRLs []*x509.RevocationList
 	// Digest is the SHA-256, in hex, of the certificates and CRLs.
 	Digest string
+
+	// lists are the CRLs, ready to be looked up.
+	lists []revocationList
 }
 
 // UpstreamTLS is how TLS is spoken to the endpoints of a pool. It is immutable;

@@ -1,0 +1,179 @@
+package secrets
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/cardea-dev/cardea/controllers/translate"
+)
+
+// TestTrust tells one story a case, as TestStore does, of the other half.
+func TestTrust(t *testing.T) {
+	certificate := func(cn string) []byte {
+		cert, _ := pair(t, cn, 0, day)
+		return cert
+	}
+	opaque := func(data map[string][]byte) *corev1.Secret {
+		s := secret(nil, nil)
+		s.Type, s.Data = corev1.SecretTypeOpaque, data
+		return s
+	}
+	a := opaque(map[string][]byte{"ca.crt": certificate("a")})
+	b := opaque(map[string][]byte{"ca.crt": certificate("b")})
+	garbage := opaque(map[string][]byte{"ca.crt": []byte("garbage")})
+	emptyList := opaque(map[string][]byte{"ca.crt": certificate("a"), "ca.crl": {}})
+	pairOnly := secret(pair(t, "a", 0, day))
+
+	type want struct {
+		CN       string
+		Reason   translate.Reason
+		Problem  string
+		LastGood bool
+		Next     time.Duration
+	}
+	type step struct {
+		at         time.Duration
+		read       *corev1.Secret
+		gone       bool
+		unreadable string
+		want       want
+	}
+	const missing = "it does not exist"
+	for _, c := range []struct {
+		name  string
+		steps []step
+	}{
+		{"valid content is used", []step{
+			{want: want{Reason: translate.SecretNotFound, Problem: missing}},
+			{read: a, want: want{CN: "a"}},
+			{read: b, want: want{CN: "b"}},
+		}},
+		{"invalid content keeps the last good for as long as it is there", []step{
+			{read: a, want: want{CN: "a"}},
+			{read: garbage, want: want{CN: "a", Reason: translate.SecretInvalid, Problem: "ca.crt holds no PEM", LastGood: true}},
+			{at: 1000 * day, want: want{CN: "a", Reason: translate.SecretInvalid, Problem: "ca.crt holds no PEM", LastGood: true}},
+			{read: a, want: want{CN: "a"}},
+		}},
+		{"invalid from the start is nothing", []step{
+			{read: garbage, want: want{Reason: translate.SecretInvalid, Problem: "ca.crt holds no PEM"}},
+			{read: pairOnly, want: want{Reason: translate.SecretInvalid, Problem: "ca.crt is empty"}},
+		}},
+		{"a list without content is no list that revokes nothing", []step{
+			{read: a, want: want{CN: "a"}},
+			{read: emptyList, want: want{CN: "a", Reason: translate.SecretInvalid, Problem: "ca.crl is empty", LastGood: true}},
+		}},
+		{"deleted keeps the last good for a while", []step{
+			{read: a, want: want{CN: "a"}},
+			{at: day, gone: true, want: want{CN: "a", Reason: translate.SecretNotFound, Problem: missing, LastGood: true, Next: day + time.Hour}},
+			{at: day + time.Hour, want: want{Reason: translate.SecretNotFound, Problem: missing}},
+			{at: 2 * day, read: a, want: want{CN: "a"}},
+		}},
+		{"deleted and created again", []step{
+			{read: a, want: want{CN: "a"}},
+			{gone: true, want: want{CN: "a", Reason: translate.SecretNotFound, Problem: missing, LastGood: true, Next: time.Hour}},
+			{read: a, want: want{CN: "a"}},
+			{at: 2 * time.Hour, want: want{CN: "a"}},
+		}},
+		{"unreadable keeps what was read", []step{
+			{unreadable: "forbidden", want: want{Reason: translate.SecretUnreadable, Problem: "forbidden"}},
+			{read: a, want: want{CN: "a"}},
+			{unreadable: "forbidden", want: want{CN: "a", Reason: translate.SecretUnreadable, Problem: "forbidden", LastGood: true}},
+			{read: b, want: want{CN: "b"}},
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			store := New(time.Hour)
+			store.Want(shop, translate.ForAuthorities)
+			for i, step := range c.steps {
+				now := epoch.Add(step.at)
+				switch {
+				case step.read != nil:
+					store.Update(shop, step.read, now)
+				case step.gone:
+					store.Update(shop, nil, now)
+				case step.unreadable != "":
+					store.Unreadable(shop, step.unreadable, now)
+				}
+				state := store.State(shop, now)
+				got := want{Reason: state.Trust.Reason, Problem: state.Trust.Problem, LastGood: state.Trust.LastGood}
+				if state.Trust.Authorities != nil {
+					got.CN = state.Trust.Authorities.Certificates[0].Subject.CommonName
+				}
+				if next := store.Next(); !next.IsZero() {
+					got.Next = next.Sub(epoch)
+				}
+				if diff := cmp.Diff(step.want, got); diff != "" {
+					t.Errorf("step %d: Trust(%v) (-want +got):\n%s", i, step.at, diff)
+				}
+				if state.Certificate != nil || state.LastGood {
+					t.Errorf("step %d: State holds a certificate that nobody wants", i)
+				}
+			}
+		})
+	}
+}
+
+// The halves do not hurt each other: each is kept, and judged, by itself.
+func TestHalvesAreApart(t *testing.T) {
+	store := New(time.Hour)
+	cert, key := pair(t, "a", 0, day)
+	ca, _ := pair(t, "ca", 0, day)
+	whole := secret(cert, key)
+	whole.Data["ca.crt"] = ca
+	store.Want(shop, translate.ForCertificate|translate.ForAuthorities)
+	store.Update(shop, whole, epoch)
+	first := store.State(shop, epoch)
+	if first.Certificate == nil || first.Trust.Authorities == nil {
+		t.Fatalf("State = %+v, want both halves", first)
+	}
+
+	badPair := whole.DeepCopy()
+	badPair.Data["tls.key"] = []byte("garbage")
+	store.Update(shop, badPair, epoch)
+	got := store.State(shop, epoch)
+	if !got.LastGood || got.Trust != first.Trust {
+		t.Errorf("State after a bad key = %+v, want the last good certificate and the same authorities", got)
+	}
+
+	badCA := whole.DeepCopy()
+	badCA.Data["ca.crt"] = []byte("garbage")
+	store.Update(shop, badCA, epoch)
+	got = store.State(shop, epoch)
+	if got.Certificate != first.Certificate || got.Reason != "" || !got.Trust.LastGood {
+		t.Errorf("State after a bad ca.crt = %+v, want the same certificate and the last good authorities", got)
+	}
+}
+
+// What nobody wants is forgotten, and what somebody begins to want is read again.
+func TestWant(t *testing.T) {
+	store := New(time.Hour)
+	both := translate.ForCertificate | translate.ForAuthorities
+	cert, key := pair(t, "a", 0, day)
+	whole := secret(cert, key)
+	whole.Data["ca.crt"] = cert
+	for i, step := range []struct {
+		purpose            translate.Purpose
+		again, pair, trust bool
+	}{
+		{translate.ForCertificate, false, true, false},
+		{both, true, true, true},
+		{both, false, true, true},
+		{translate.ForAuthorities, true, false, true},
+		{translate.ForCertificate, true, true, false},
+	} {
+		if again := store.Want(shop, step.purpose); again != step.again {
+			t.Errorf("step %d: Want(%d) = %v, want %v", i, step.purpose, again, step.again)
+		}
+		if got := store.State(shop, epoch); !step.pair && got.Certificate != nil || !step.trust && got.Trust.Authorities != nil {
+			t.Errorf("step %d: State after Want(%d) = %+v, want nothing of what is not wanted", i, step.purpose, got)
+		}
+		store.Update(shop, whole, epoch)
+		got := store.State(shop, epoch)
+		if (got.Certificate != nil) != step.pair || (got.Trust.Authorities != nil) != step.trust {
+			t.Errorf("step %d: State = %+v, want certificate %v, authorities %v", i, got, step.pair, step.trust)
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package snapshot
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ParseAuthorities parses a bundle of PEM certificates and, if crlPEM is not
+// empty, PEM revocation lists, each of which must be signed by one of the
+// certificates. It is strict, because what it leaves out would not be trusted, or
+// not be revoked: every block must parse and be of the right kind. It does not look
+// at validity dates. The error is for the owner of the object: it names the key
+// ("ca.crt", "ca.crl") and never quotes its content.
+//
+// A certificate that is not an authority's is accepted: it is trusted by itself and
+// signs nothing.
+func ParseAuthorities(origin Origin, caPEM, crlPEM []byte) (*Authorities, error) {
+	a := &Authorities{Origin: origin, Pool: x509.NewCertPool()}
+	err := eachBlock("ca.crt", caPEM, "CERTIFICATE", func(der []byte) error {
+		c, err := x509.ParseCertificate(der)
+		if err == nil && !slices.ContainsFunc(a.Certificates, c.Equal) {
+			a.Certificates = append(a.Certificates, c)
+			a.Pool.AddCert(c)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(crlPEM) > 0 {
+		err = eachBlock("ca.crl", crlPEM, "X509 CRL", a.addList)
+	}
+	if err != nil {
+		return nil, err
+	}
+	a.Digest = a.digest()
+	return a, nil
+}
+
+// eachBlock calls each for the blocks of text, all of which must be of one type.
+// Text between blocks is a comment, as OpenSSL writes it.
+func eachBlock(key string, text []byte, kind string, each func(der []byte) error) error {
+	if len(bytes.TrimSpace(text)) == 0 {
+		return fmt.Errorf("%s is empty", key)
+	}
+	begun := bytes.Count(text, []byte("-----BEGIN "))
+	read := 0
+	for {
+		var block *pem.Block
+		block, text = pem.Decode(text)
+		if block == nil {
+			break
+		}
+		read++
+		if block.Type != kind {
+			return fmt.Errorf("%s holds a PEM block of type %q, want %q only", key, block.Type, kind)
+		}
+		if err := each(block.Bytes); err != nil {
+			return fmt.Errorf("%s: PEM block %d: %s", key, read, strings.TrimPrefix(err.Error(), "x509: "))
+		}
+	}
+	switch {
+	case begun == 0:
+		return fmt.Errorf("%s holds no PEM", key)
+	case read != begun:
+		return fmt.Errorf("%s holds %d PEM blocks of which %d can be read", key, begun, read)
+	}
+	return nil
+}
+
+// A revocationList is a CRL with its issuer and its serial numbers.
+type revocationList struct {
+	*x509.RevocationList
+	issuer  *x509.Certificate
+	serials map[string]struct{}
+}
+
+// addList takes in a CRL, if one of the certificates has signed it.
+func (a *Authorities) addList(der []byte) error {
+	crl, err := x509.ParseRevocationList(der)
+	if err != nil {
+		return err
+	}
+	err = fmt.Errorf("its issuer %q is not in ca.crt", crl.Issuer)
+	for _, c := range a.Certificates {
+		if !bytes.Equal(c.RawSubject, crl.RawIssuer) {
+			continue
+		}
+		if err = crl.CheckSignatureFrom(c); err != nil {
+			err = fmt.Errorf("%q in ca.crt has not signed it: %s", crl.Issuer, strings.TrimPrefix(err.Error(), "x509: "))
+			continue
+		}
+		list := revocationList{crl, c, make(map[string]struct{}, len(crl.RevokedCertificateEntries))}
+		for i := range crl.RevokedCertificateEntries {
+			list.serials[string(crl.RevokedCertificateEntries[i].SerialNumber.Bytes())] = struct{}{}
+		}
+		a.CRLs = append(a.CRLs, crl)
+		a.lists = append(a.lists, list)
+		return nil
+	}
+	return err
+}
+
+func (a *Authorities) digest() string {
+	d := digest{}
+	d.text("cardea authorities 1")
+	d.number(uint64(len(a.Certificates)))
+	for _, c := range a.Certificates {
+		d.text(string(c.Raw))
+	}
+	for _, l := range a.CRLs {
+		d.text(string(l.Raw))
+	}
+	s := d.sum()
+	return hex.EncodeToString(s[:])
+}
+
+// A RevocationError says that a certificate is revoked, or that it cannot be told
+// whether it is. Its text is for the owner of the bundle.
+type RevocationError struct {
+	// Certificate is the one in the chain; Issuer has signed it.
+	Certificate, Issuer *x509.Certificate
+	// Revoked is false if there is no current list of Issuer.
+	Revoked bool
+	problem string
+}
+
+func (e *RevocationError) Error() string { return e.problem }
+
+// CheckRevocation looks up the certificates of a verified chain, leaf first, in
+// the CRLs. If there is any CRL, each certificate in the chain whose issuer is one
+// of a.Certificates must have a current list of that issuer, and not be on it. The
+// error is a [*RevocationError]. Nothing is fetched.
+func (a *Authorities) CheckRevocation(chain []*x509.Certificate, now time.Time) error {
+	if len(a.CRLs) == 0 {
+		return nil
+	}
+	if len(a.lists) != len(a.CRLs) {
+		return errors.New("snapshot: authorities with revocation lists that ParseAuthorities did not make")
+	}
+	for i := 0; i+1 < len(chain); i++ {
+		c, issuer := chain[i], chain[i+1]
+		if !slices.ContainsFunc(a.Certificates, issuer.Equal) {
+			continue
+		}
+		if err := a.revoked(c, issuer, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sameAuthority reports whether a and b are one authority: its certificate may
+// have been renewed with the same key.
+func sameAuthority(a, b *x509.Certificate) bool {
+	return bytes.Equal(a.RawSubject, b.RawSubject) && bytes.Equal(a.RawSubjectPublicKeyInfo, b.RawSubjectPublicKeyInfo)
+}
+
+func (a *Authorities) revoked(c, issuer *x509.Certificate, now time.Time) error {
+	err := &RevocationError{Certificate: c, Issuer: issuer}
+	err.problem = fmt.Sprintf("there is no revocation list of %q", issuer.Subject)
+	current := false
+	for i := range a.lists {
+		l := &a.lists[i]
+		if !sameAuthority(l.issuer, issuer) {
+			continue
+		}
+		if _, ok := l.serials[string(c.SerialNumber.Bytes())]; ok {
+			// Also by a list that is out of date: a revocation is not taken back.
+			err.Revoked = true
+			err.problem = fmt.Sprintf("the certificate of %q with serial number %x is revoked", c.Subject, c.SerialNumber)
+			return err
+		}
+		switch {
+		case now.Before(l.ThisUpdate):
+			err.problem = fmt.Sprintf("the revocation list of %q is valid from %s on", issuer.Subject, l.ThisUpdate.UTC().Format(time.RFC3339))
+		case !l.NextUpdate.IsZero() && now.After(l.NextUpdate):
+			err.problem = fmt.Sprintf("the revocation list of %q was to be renewed by %s", issuer.Subject, l.NextUpdate.UTC().Format(time.RFC3339))
+		default:
+			current = true
+		}
+	}
+	if current {
+		return nil
+	}
+	return err
+}
