@@ -59,6 +59,8 @@ type Config struct {
 	// Events are told what the owners of objects should know, and run by
 	// [Controller.Run]. Nil: only the log is.
 	Events *Events
+	// Leader says how the replicas agree on one. Status needs it.
+	Leader LeaderConfig
 	// Status says what to write into the status of Ingresses. The zero value
 	// writes nothing.
 	Status StatusConfig
@@ -70,22 +72,13 @@ type Config struct {
 	pause time.Duration
 }
 
-// StatusConfig says what is written into status.loadBalancer of Ingresses, and
-// who writes it.
+// StatusConfig says what is written into status.loadBalancer of Ingresses, by the
+// leader.
 type StatusConfig struct {
 	// PublishService is the Service whose addresses are written.
 	PublishService types.NamespacedName
 	// PublishAddresses are written as they are, instead: IP addresses and names.
 	PublishAddresses []string
-	// Namespace is that of the Lease by which the replicas agree on a writer.
-	Namespace string
-	// Lease is its name. Default "cardea-leader".
-	Lease string
-	// Identity is this replica in the Lease.
-	Identity string
-	// LeaseDuration, RenewDeadline and RetryPeriod are those of
-	// client-go/leaderelection. Default 15 s, 10 s, 2 s.
-	LeaseDuration, RenewDeadline, RetryPeriod time.Duration
 }
 
 func (s StatusConfig) enabled() bool {
@@ -107,7 +100,7 @@ type Metrics struct {
 	Session func(synced bool)
 	// Reachable is told when the API server stops and begins to answer.
 	Reachable func(answers bool)
-	// Leader is told whether this replica writes status.
+	// Leader is told whether this replica is the leader.
 	Leader func(bool)
 }
 
@@ -119,10 +112,11 @@ type VerdictKey struct {
 
 // A Controller keeps one data plane in step with one cluster.
 type Controller struct {
-	cfg     Config
-	changes *changes
-	reach   *reach
-	status  *statusWriter // nil: status is not written
+	cfg      Config
+	changes  *changes
+	reach    *reach
+	election *election     // nil: there is no leader
+	status   *statusWriter // nil: status is not written
 
 	mu       sync.Mutex
 	notReady string
@@ -162,12 +156,21 @@ func New(cfg Config) (*Controller, error) {
 		reach:    newReach(cfg.Logger, cfg.Metrics.Reachable),
 	}
 	c.reach.watch(c.cfg.REST)
+	var err error
+	if c.election, err = newElection(cfg.Leader, c.cfg.REST, cfg.Logger); err != nil {
+		return nil, fmt.Errorf("controllers: leader: %w", err)
+	}
+	if c.election != nil && cfg.Metrics.Leader != nil {
+		c.election.changed = append(c.election.changed, cfg.Metrics.Leader)
+	}
 	if cfg.Status.enabled() {
-		status, err := newStatusWriter(cfg)
-		if err != nil {
+		if c.election == nil {
+			return nil, errors.New("controllers: status needs a leader: no namespace for the Lease")
+		}
+		if c.status, err = newStatusWriter(cfg); err != nil {
 			return nil, fmt.Errorf("controllers: status: %w", err)
 		}
-		c.status = status
+		c.election.changed = append(c.election.changed, c.status.lead)
 	}
 	return c, nil
 }
@@ -193,6 +196,9 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 	if c.status != nil {
 		running.Go(func() { c.status.Run(ctx) })
+	}
+	if c.election != nil {
+		running.Go(func() { c.election.run(ctx) })
 	}
 	running.Go(func() { c.reach.run(ctx, probe) })
 	running.Go(func() { newLoop(c, reader).run(ctx) })

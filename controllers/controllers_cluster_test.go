@@ -238,11 +238,11 @@ func TestTwoReplicas(t *testing.T) {
 		replicas[i] = p.start(t, func(c *Config) {
 			c.REST = taps[i].wrap(cluster)
 			c.Events = events[i]
-			c.Status = StatusConfig{
-				PublishService: types.NamespacedName{Namespace: p.namespace, Name: "lb"},
-				Namespace:      p.namespace,
-				Identity:       fmt.Sprint("replica-", i),
-				LeaseDuration:  3 * time.Second, RenewDeadline: 2 * time.Second, RetryPeriod: 200 * time.Millisecond,
+			c.Status = StatusConfig{PublishService: types.NamespacedName{Namespace: p.namespace, Name: "lb"}}
+			c.Leader = LeaderConfig{
+				Namespace:     p.namespace,
+				Identity:      fmt.Sprint("replica-", i),
+				LeaseDuration: 3 * time.Second, RenewDeadline: 2 * time.Second, RetryPeriod: 200 * time.Millisecond,
 			}
 		})
 	}
@@ -369,10 +369,8 @@ func TestOneNamespaceAndThePublishService(t *testing.T) {
 	create(t, in, other.ingress("theirs", "theirs.example.com", ""))
 	r := p.start(t, func(c *Config) {
 		c.WatchNamespace = p.namespace
-		c.Status = StatusConfig{
-			PublishService: types.NamespacedName{Namespace: other.namespace, Name: "lb"},
-			Namespace:      p.namespace, Identity: "one",
-		}
+		c.Status = StatusConfig{PublishService: types.NamespacedName{Namespace: other.namespace, Name: "lb"}}
+		c.Leader = LeaderConfig{Namespace: p.namespace, Identity: "one"}
 	})
 	r.ready(t)
 	if got := r.certificate("mine.example.com"); got != "mine" {
@@ -435,7 +433,8 @@ func TestRoleIsEnough(t *testing.T) {
 	}
 	r := p.start(t, func(c *Config) {
 		c.REST, c.Events = config, events
-		c.Status = StatusConfig{PublishAddresses: []string{"192.0.2.1"}, Namespace: p.namespace, Identity: "one", RetryPeriod: 100 * time.Millisecond}
+		c.Status = StatusConfig{PublishAddresses: []string{"192.0.2.1"}}
+		c.Leader = LeaderConfig{Namespace: p.namespace, Identity: "one", RetryPeriod: 100 * time.Millisecond}
 	})
 	r.ready(t)
 	if got := r.certificate("shop.example.com"); got != "named" {

@@ -53,7 +53,8 @@ func TestNewWantsItsConfig(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"no REST":      {Publisher: &fakeCluster{}},
 		"no publisher": {REST: &rest.Config{}},
-		"no identity":  {REST: &rest.Config{}, Publisher: &fakeCluster{}, Status: StatusConfig{PublishAddresses: []string{"192.0.2.1"}}},
+		"no leader":    {REST: &rest.Config{}, Publisher: &fakeCluster{}, Status: StatusConfig{PublishAddresses: []string{"192.0.2.1"}}},
+		"no identity":  {REST: &rest.Config{}, Publisher: &fakeCluster{}, Leader: LeaderConfig{Namespace: "cardea"}},
 	} {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("New with %s = nil error", name)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"net/netip"
 	"slices"
 	"sync"
@@ -16,7 +15,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	coordinationv1 "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	typednetworkingv1 "k8s.io/client-go/kubernetes/typed/networking/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -27,11 +25,10 @@ import (
 // is to write; the leader writes. What was written stays when the controller
 // ends, and no address is ever replaced by none: external-dns and others read it.
 type statusWriter struct {
-	cfg      StatusConfig
-	log      logr.Logger
-	client   typednetworkingv1.IngressesGetter
-	election *election
-	wake     chan struct{}
+	cfg    StatusConfig
+	log    logr.Logger
+	client typednetworkingv1.IngressesGetter
+	wake   chan struct{}
 
 	mu        sync.Mutex
 	leading   bool
@@ -48,19 +45,6 @@ type statusWriter struct {
 const statusRetry = 5 * time.Second
 
 func newStatusWriter(cfg Config) (*statusWriter, error) {
-	s := cfg.Status
-	if s.Namespace == "" || s.Identity == "" {
-		return nil, errors.New("the lease needs a namespace and an identity")
-	}
-	s.Lease = cmp.Or(s.Lease, "cardea-leader")
-	s.LeaseDuration = cmp.Or(s.LeaseDuration, 15*time.Second)
-	s.RenewDeadline = cmp.Or(s.RenewDeadline, 10*time.Second)
-	s.RetryPeriod = cmp.Or(s.RetryPeriod, 2*time.Second)
-
-	leases, err := coordinationv1.NewForConfig(cfg.REST)
-	if err != nil {
-		return nil, err
-	}
 	// The first start in a large cluster writes every Ingress: let it take its
 	// time.
 	slow := rest.CopyConfig(cfg.REST)
@@ -70,7 +54,7 @@ func newStatusWriter(cfg Config) (*statusWriter, error) {
 		return nil, err
 	}
 	w := &statusWriter{
-		cfg:    s,
+		cfg:    cfg.Status,
 		log:    cfg.Logger,
 		client: ingresses,
 		wake:   make(chan struct{}, 1),
@@ -78,22 +62,12 @@ func newStatusWriter(cfg Config) (*statusWriter, error) {
 		mine:   make(map[types.NamespacedName]struct{}),
 		dirty:  make(map[types.NamespacedName]struct{}),
 	}
-	w.addresses = fixedAddresses(s.PublishAddresses)
-	w.election = &election{cfg: s, client: leases, log: cfg.Logger, changed: func(leading bool) {
-		w.lead(leading)
-		if cfg.Metrics.Leader != nil {
-			cfg.Metrics.Leader(leading)
-		}
-	}}
+	w.addresses = fixedAddresses(cfg.Status.PublishAddresses)
 	return w, nil
 }
 
-// Run stands for election and writes while it leads, until ctx ends.
+// Run writes while this replica leads, until ctx ends.
 func (w *statusWriter) Run(ctx context.Context) {
-	var running sync.WaitGroup
-	defer running.Wait()
-	running.Go(func() { w.election.run(ctx) })
-
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {

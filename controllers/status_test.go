@@ -67,7 +67,7 @@ func TestServiceAddresses(t *testing.T) {
 
 func TestStatusWriterKnowsWhatToWrite(t *testing.T) {
 	lb := types.NamespacedName{Namespace: "cardea", Name: "lb"}
-	w, err := newStatusWriter(Config{REST: &rest.Config{}, Logger: logr.Discard(), Status: StatusConfig{PublishService: lb, Namespace: "cardea", Identity: "one"}})
+	w, err := newStatusWriter(Config{REST: &rest.Config{}, Logger: logr.Discard(), Status: StatusConfig{PublishService: lb}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -178,6 +178,7 @@ func (s *clusterSettings) run(cmd *cobra.Command) error {
 		Translate:      s.options(),
 		WatchNamespace: s.watchNamespace,
 		Events:         events,
+		Leader:         controllers.LeaderConfig{Namespace: s.namespace, Lease: s.electionID, Identity: s.pod},
 		Status:         s.status(),
 		Metrics:        controllerMetrics(p.registry, p.observer),
 		Logger:         log.WithName("controllers"),
@@ -204,9 +205,6 @@ func (s *clusterSettings) status() controllers.StatusConfig {
 	return controllers.StatusConfig{
 		PublishService:   s.publishServiceName,
 		PublishAddresses: s.publishAddresses,
-		Namespace:        s.namespace,
-		Lease:            s.electionID,
-		Identity:         s.pod,
 	}
 }
 
