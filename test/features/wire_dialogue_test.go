@@ -528,11 +528,12 @@ func TestWireHalfClose(t *testing.T) {
 // request's body was still under way as it began.
 func TestWireSlowClientIsNotSilentOrigin(t *testing.T) {
 	const size = 32 << 20
-	w := newWire(t, wireOptions{policy: snapshot.Policy{ReadTimeout: 200 * time.Millisecond}}, func(c *originConn) {
+	body := strings.Repeat("x", size) // now: later it would be the silence of the origin
+	w := newWire(t, wireOptions{policy: snapshot.Policy{ReadTimeout: 400 * time.Millisecond}}, func(c *originConn) {
 		head := c.head()
 		c.send(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size))
 		c.body(head)
-		c.send(strings.Repeat("x", size))
+		c.send(body)
 		c.drain()
 	})
 	c := w.dial()
@@ -542,7 +543,7 @@ func TestWireSlowClientIsNotSilentOrigin(t *testing.T) {
 	}
 	c.send("hello")
 	// Long enough for the origin to be taken for silent several times over.
-	pause := time.NewTimer(1500 * time.Millisecond)
+	pause := time.NewTimer(2 * time.Second)
 	defer pause.Stop()
 	select {
 	case o := <-w.outcomes:
