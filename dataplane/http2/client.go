@@ -49,6 +49,9 @@ type ClientConn struct {
 	places int
 	// draining: no more streams; away: the peer said so by GOAWAY.
 	draining, away bool
+	// doubted is when the connection came into doubt, zero if it is in none: it gets no
+	// streams then.
+	doubted time.Time
 	// live are the streams from Head to Close, by identifier; free are those that
 	// have ended.
 	live map[uint32]*ClientStream
@@ -130,7 +133,7 @@ var (
 func (c *ClientConn) Open() *ClientStream {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.draining || c.places >= min(c.cfg.MaxStreams, int(c.peer.maxStreams)) {
+	if c.draining || !c.doubted.IsZero() || c.places >= min(c.cfg.MaxStreams, int(c.peer.maxStreams)) {
 		return nil
 	}
 	c.places++
@@ -164,6 +167,27 @@ func (c *ClientConn) drain() {
 	if c.places == 0 && c.ended == nil {
 		c.rd.interrupt()
 	}
+}
+
+// doubt is called when an endpoint was too slow on one stream. That does not tell a slow
+// handler from a connection that leads nowhere: PING does. Until it is answered the
+// connection gets no more streams; if it is not, it ends, and all its streams. mu is
+// held.
+func (c *ClientConn) doubt() {
+	if !c.doubted.IsZero() || c.ended != nil {
+		return
+	}
+	since := time.Now()
+	c.doubted = since
+	c.out.frame(framePing, 0, 0, []byte("in doubt"))
+	c.kick()
+	time.AfterFunc(pingTime, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.doubted.Equal(since) && c.ended == nil {
+			c.fail(errPing)
+		}
+	})
 }
 
 // serve reads until the connection ends, and then takes it apart: what is queued is
@@ -245,6 +269,9 @@ func (r *clientRole) headers(id uint32, endStream bool) (fieldSink, *connError) 
 	return &c.sink, nil
 }
 
+// begun implements role: a response that has begun shows by the end of its stream.
+func (*clientRole) begun(uint32) {}
+
 // goAway implements role. "Requests on streams with identifiers greater than [the
 // last] were not and will not be processed" (RFC 9113 §6.8, in substance).
 func (r *clientRole) goAway(last uint32, code code) *connError {
@@ -278,7 +305,7 @@ func (r *clientRole) settled() {
 func (r *clientRole) idle(id uint32) bool { return id%2 == 0 || id >= r.nextID }
 
 // pong implements role.
-func (*clientRole) pong() {}
+func (r *clientRole) pong() { r.doubted = time.Time{} }
 
 // removed implements role.
 func (*clientRole) removed() {}

@@ -213,8 +213,8 @@ func TestClientReadTimeout(t *testing.T) {
 		t.Errorf("waiting called %d times, want once", waited.Load())
 	}
 	p.reset(1, xh2.ErrCodeCancel)
-	if s.Close() || c.Open() != nil {
-		t.Error("a connection that may lead nowhere is used again")
+	if !s.Close() || c.Open() != nil {
+		t.Error("a connection in doubt was closed, or is used before it is known to be alive")
 	}
 }
 
@@ -228,8 +228,8 @@ func TestClientBodyTimeout(t *testing.T) {
 	response(t, s)
 	_, err := s.Body().Next()
 	wantError(t, err, outcome.UpstreamTimeout, outcome.RetryNo)
-	if s.Close() {
-		t.Error("a connection that may lead nowhere is used again")
+	if !s.Close() || c.Open() != nil {
+		t.Error("a connection in doubt was closed, or is used before it is known to be alive")
 	}
 	p.reset(1, xh2.ErrCodeCancel)
 }

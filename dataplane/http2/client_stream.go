@@ -298,8 +298,7 @@ func (s *ClientStream) over() {
 	c := s.cc
 	complete := s.receivedEnd && s.err == nil
 	if e, ok := errors.AsType[*outcome.Error](cause(s)); ok && errors.Is(e.Err, os.ErrDeadlineExceeded) {
-		// Nothing tells a slow endpoint from a connection that leads nowhere.
-		c.draining = true
+		c.doubt()
 	}
 	if s.opened {
 		_ = s.giveUp(codeCancel, s.interrupted())

@@ -22,6 +22,9 @@ const (
 	// A peer that is silent while streams are open is asked whether it lives.
 	pingAfter = 30 * time.Second
 	pingTime  = 15 * time.Second
+	// settingsTime is how long a client may leave our SETTINGS unacknowledged. It has
+	// to send no more before it than the initial window.
+	settingsTime = 30 * time.Second
 )
 
 var (
@@ -35,6 +38,8 @@ type role interface {
 	// headers is called for a HEADERS frame. It returns where the fields go; nil
 	// discards them.
 	headers(id uint32, endStream bool) (fieldSink, *connError)
+	// begun is called when the connection ends within a HEADERS frame.
+	begun(id uint32)
 	// goAway is called for a GOAWAY frame.
 	goAway(last uint32, c code) *connError
 	// settled is called after SETTINGS were applied, pong when PING was answered,
@@ -84,6 +89,8 @@ type conn struct {
 	block              headerBlock
 	lastFrame, pinged  time.Time
 	goroutines         sync.WaitGroup
+	// ackBy is when our SETTINGS are to be acknowledged; zero when they are.
+	ackBy time.Time
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -154,6 +161,9 @@ func (c *conn) run() error {
 		return err
 	}
 	c.lastFrame = c.rd.now
+	if c.side == outcome.Downstream {
+		c.ackBy = c.rd.now.Add(settingsTime)
+	}
 	for {
 		if err := c.await(); err != nil {
 			return err
@@ -191,7 +201,17 @@ func (c *conn) await() error {
 		}
 	}
 	c.lastFrame, c.pinged = c.rd.now, time.Time{}
-	return nil
+	return c.settingsDue()
+}
+
+// settingsDue ends a connection whose peer has not acknowledged our SETTINGS in time
+// (RFC 9113 §6.5.3): it does not play by them, or not at all. An endpoint is let off:
+// it could only harm itself.
+func (c *conn) settingsDue() error {
+	if c.ackBy.IsZero() || c.rd.now.Before(c.ackBy) {
+		return nil
+	}
+	return &connError{codeSettingsTimeout, outcome.SettingsTimeout, "SETTINGS were not acknowledged in time"}
 }
 
 // quiet is called when nothing came for grace.
@@ -200,6 +220,9 @@ func (c *conn) quiet() error {
 	busy := len(c.streams) > 0
 	c.mu.Unlock()
 	now := c.rd.now
+	if err := c.settingsDue(); err != nil {
+		return err
+	}
 	switch {
 	case c.block.open && !now.Before(c.block.until):
 		return os.ErrDeadlineExceeded
@@ -216,7 +239,13 @@ func (c *conn) quiet() error {
 		if c.idleTime > 0 {
 			until = c.lastFrame.Add(c.idleTime)
 		}
+		if !c.ackBy.IsZero() && (until.IsZero() || c.ackBy.Before(until)) {
+			until = c.ackBy
+		}
 		if err := c.rd.await(until); !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		if err := c.settingsDue(); err != nil {
 			return err
 		}
 		c.mu.Lock()
@@ -262,6 +291,9 @@ func (c *conn) readFrame() error {
 		return c.data(h, until)
 	}
 	if err := c.rd.fill(h.length, until); err != nil {
+		if h.typ == frameHeaders && !c.block.open {
+			c.role.begun(h.stream)
+		}
 		return cutShort(err)
 	}
 	if err := c.control(h, c.rd.next(h.length)); err != nil {

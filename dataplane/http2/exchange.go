@@ -1,6 +1,8 @@
 package http2
 
 import (
+	"errors"
+	"os"
 	"time"
 
 	"github.com/cardea-dev/cardea/dataplane/message"
@@ -108,6 +110,27 @@ func (x *Exchange) begun(endStream bool) *connError {
 	}
 	c.dispatch(x)
 	return err
+}
+
+// cutOff is called when the connection ends within the head. The Handler is called all
+// the same, for the sake of the outcome; what it answers goes nowhere. mu is held.
+func (x *Exchange) cutOff(err error) {
+	x.refusal = &outcome.Error{Side: outcome.Downstream, Reason: outcome.ClientClosed, Err: err}
+	broken, isBroken := errors.AsType[*connError](err)
+	switch {
+	case isBroken && broken.reason == outcome.HeadTooLarge:
+		x.refusal.Reason, x.refusal.Detail = outcome.HeadTooLarge, broken.detail
+	case isBroken:
+		x.refusal.Reason, x.refusal.Detail = outcome.BadRequest, broken.detail
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		x.refusal.Reason, x.refusal.Detail = outcome.HeadTimeout, "the request head did not arrive in time"
+	}
+	x.mute = true
+	x.in.fail(x.refusal)
+	if message.IsToken(x.head.method) {
+		x.req.Method = message.InternMethod(x.head.method, x.head.last)
+	}
+	x.conn.dispatch(x)
 }
 
 // finish ends the exchange after the handler has returned; mu is held.

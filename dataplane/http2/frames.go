@@ -56,6 +56,20 @@ func (c *conn) data(h frameHeader, until time.Time) error {
 	return nil
 }
 
+// takeEmptyEnd takes the next frame if it has come already and does nothing but end
+// stream id. Some clients end every request that way, also those without a body: seen
+// here it is one, and a server of HTTP/1.1 need not be told of a body of unknown length.
+func (c *conn) takeEmptyEnd(id uint32) bool {
+	if c.rd.buffered() < frameHeaderLen {
+		return false
+	}
+	if parseFrameHeader(c.rd.buf.unread()) != (frameHeader{typ: frameData, flags: flagEndStream, stream: id}) {
+		return false
+	}
+	c.rd.next(frameHeaderLen)
+	return true
+}
+
 // accept checks a DATA frame of n bytes without padding against the windows and
 // the state of its stream. It returns nil for one to discard.
 func (c *conn) accept(h frameHeader, n int) (*stream, error) {
@@ -330,6 +344,9 @@ func (c *conn) settings(h frameHeader, p []byte) *connError {
 		return violation(codeProtocol, "SETTINGS on a stream")
 	case h.has(flagAck) && len(p) > 0, len(p)%6 != 0:
 		return violation(codeFrameSize, "SETTINGS of the wrong size")
+	}
+	if h.has(flagAck) {
+		c.ackBy = time.Time{}
 	}
 	if err := c.wasted(2); err != nil || h.has(flagAck) {
 		return err

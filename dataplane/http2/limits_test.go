@@ -470,3 +470,160 @@ func TestPing(t *testing.T) {
 		d.want("PING 0 ack")
 	})
 }
+
+// TestSettingsTimeout: a client that never acknowledges our SETTINGS is sent away,
+// whether it is busy or idle; one that does is not.
+func TestSettingsTimeout(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		acks, busy bool
+		// idle is the server's limit for a connection without requests.
+		idle   time.Duration
+		reason outcome.Reason
+		after  time.Duration
+	}{
+		{"idle", false, false, time.Hour, outcome.SettingsTimeout, settingsTime},
+		{"busy", false, true, time.Hour, outcome.SettingsTimeout, settingsTime},
+		{"idle beyond its own limit", false, false, 20 * time.Second, outcome.OK, 20 * time.Second},
+		{"acknowledged and idle", true, false, time.Minute, outcome.OK, time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := dial(t, &Server{Handler: answer, IdleTimeout: tt.idle})
+				start := time.Now()
+				d.send(preface)
+				d.do(d.fr.WriteSettings())
+				if tt.acks {
+					d.do(d.fr.WriteSettingsAck())
+				}
+				ended := func() bool {
+					select {
+					case <-d.done:
+						return true
+					default:
+						return false
+					}
+				}
+				for id := uint32(1); tt.busy && !ended() && time.Since(start) < 2*settingsTime; id += 2 {
+					_ = d.headersQuietly(id, getHead...)
+					d.got()
+					time.Sleep(500 * time.Millisecond)
+				}
+				time.Sleep(tt.after - time.Since(start) + 2*lingerTime + 2*time.Second)
+				d.nc.Close()
+				<-d.done
+				if d.info.Reason != tt.reason {
+					t.Errorf("Conn.Reason = %q, want %q", d.info.Reason, tt.reason)
+				}
+				got := d.got()
+				if code := "SETTINGS_TIMEOUT"; (tt.reason == outcome.SettingsTimeout) != strings.Contains(fmt.Sprint(got), code) && !tt.busy {
+					t.Errorf("frames %q, want GOAWAY of %s: %t", got, code, tt.reason == outcome.SettingsTimeout)
+				}
+			})
+		})
+	}
+}
+
+// TestHeadCutOff: a head that has begun and does not come to its end is one request
+// with one outcome; a connection that ends between two requests is none.
+func TestHeadCutOff(t *testing.T) {
+	block := func(d *dialogue) []byte { return d.block(getHead...) }
+	for _, tt := range []struct {
+		name   string
+		send   func(d *dialogue)
+		reason outcome.Reason // "" for no request
+		method string
+	}{
+		{"nothing", func(d *dialogue) {}, "", ""},
+		{"in the header of a frame", func(d *dialogue) { d.send("\x00\x00\x10\x01") }, "", ""},
+		{"in HEADERS", func(d *dialogue) { d.send("\x00\x00\x10\x01\x04\x00\x00\x00\x01\x82") }, outcome.ClientClosed, ""},
+		{"in HEADERS that open no stream", func(d *dialogue) {
+			d.send("\x00\x00\x10\x01\x04\x00\x00\x00\x02\x82")
+		}, "", ""},
+		{"behind HEADERS", func(d *dialogue) {
+			d.do(d.fr.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 1, BlockFragment: block(d)}))
+		}, outcome.ClientClosed, "GET"},
+		{"behind CONTINUATION", func(d *dialogue) {
+			b := block(d)
+			d.do(d.fr.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 1, BlockFragment: b[:2]}))
+			d.do(d.fr.WriteContinuation(1, false, b[2:]))
+		}, outcome.ClientClosed, "GET"},
+		{"in CONTINUATION", func(d *dialogue) {
+			d.do(d.fr.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 1, BlockFragment: block(d)[:1]}))
+			d.send("\x00\x00\x10\x09\x04\x00\x00\x00\x01\x82")
+		}, outcome.ClientClosed, "GET"},
+		{"by RST_STREAM", func(d *dialogue) {
+			d.do(d.fr.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 1, BlockFragment: block(d)}))
+			d.do(d.fr.WriteRSTStream(1, xhttp2.ErrCodeCancel))
+		}, outcome.BadRequest, "GET"},
+		{"by too many CONTINUATIONs", func(d *dialogue) {
+			d.do(d.fr.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 1, BlockFragment: block(d)}))
+			for range maxContinuations + 1 {
+				d.do(d.fr.WriteContinuation(1, false, nil))
+			}
+		}, outcome.HeadTooLarge, "GET"},
+		{"by waiting", func(d *dialogue) {
+			d.do(d.fr.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 1, BlockFragment: block(d)}))
+			time.Sleep(2 * time.Minute)
+		}, outcome.HeadTimeout, "GET"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var requests []string
+			talk(t, &Server{Handler: func(x *Exchange) {
+				requests = append(requests, fmt.Sprintf("%s %s", x.Request().Method, x.Refusal().Reason))
+				answer(x)
+			}}, func(d *dialogue) {
+				tt.send(d)
+				d.got()
+			})
+			var want []string
+			if tt.reason != "" {
+				want = []string{tt.method + " " + string(tt.reason)}
+			}
+			if !slices.Equal(requests, want) {
+				t.Errorf("requests = %q, want %q", requests, want)
+			}
+		})
+	}
+}
+
+// TestEmptyEnd: END_STREAM in a frame of its own is as good as on HEADERS if it is there
+// with them.
+func TestEmptyEnd(t *testing.T) {
+	var length int64
+	s := &Server{Handler: func(x *Exchange) {
+		length = x.Request().Length
+		answer(x)
+	}}
+	frames := func(d *dialogue, data string, fields ...string) string {
+		b := d.block(with(getHead, fields...)...)
+		return string([]byte{0, 0, byte(len(b)), 1, 4, 0, 0, 0, 1}) + string(b) + data
+	}
+	for _, tt := range []struct {
+		name, data string
+		fields     []string
+		length     int64
+	}{
+		{"with the head", "\x00\x00\x00\x00\x01\x00\x00\x00\x01", nil, 0},
+		{"with Content-Length: 0", "\x00\x00\x00\x00\x01\x00\x00\x00\x01", []string{"content-length: 0"}, 0},
+		{"with bytes", "\x00\x00\x01\x00\x01\x00\x00\x00\x01x", nil, -1},
+		{"empty but not the end", "\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x01\x00\x00\x00\x01", nil, -1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			talk(t, s, func(d *dialogue) {
+				d.send(frames(d, tt.data, tt.fields...))
+				d.want(hello(1)...)
+				if length != tt.length {
+					t.Errorf("length = %d, want %d", length, tt.length)
+				}
+			})
+		})
+	}
+	talk(t, s, func(d *dialogue) {
+		d.send(frames(d, ""))
+		d.send("\x00\x00\x00\x00\x01\x00\x00\x00\x01")
+		if d.got(); length != -1 {
+			t.Errorf("in a read of its own: length = %d, want -1", length)
+		}
+	})
+}

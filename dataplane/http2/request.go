@@ -241,6 +241,9 @@ func (h *requestHead) crumb(l *message.Field) {
 // end implements fieldSink: it draws the conclusions and has the request served.
 func (h *requestHead) end(endStream bool) *connError {
 	h.begun()
+	if !endStream && h.protocol == nil && h.x.conn.takeEmptyEnd(h.x.id) {
+		endStream = true
+	}
 	h.req.Length = -1
 	if endStream {
 		h.req.Length = 0

@@ -214,6 +214,19 @@ func (c *serverConn) headers(id uint32, endStream bool) (fieldSink, *connError) 
 	return &x.head, nil
 }
 
+// begun implements role: a request of which no more will come has an outcome too.
+func (c *serverConn) begun(id uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if id%2 == 0 || id <= c.lastID || c.drain == drainFinal || len(c.streams) >= c.maxStreams {
+		return
+	}
+	c.open(id)
+	c.requests++
+	c.current = c.takeExchange()
+	c.current.start(c, id)
+}
+
 // open notes that the client opens a stream.
 func (c *serverConn) open(id uint32) {
 	c.opened = c.opened<<((id-c.lastID)/2) | 1
@@ -360,9 +373,8 @@ func (c *serverConn) end(err error) {
 	c.lostAll(&outcome.Error{Side: outcome.Downstream, Reason: outcome.ClientClosed, Err: err})
 	c.releaseWriter()
 	if x := c.current; x != nil {
-		x.finish()
-		c.park(x)
 		c.current = nil
+		x.cutOff(err)
 	}
 	c.mu.Unlock()
 	c.wr.goroutine.Wait()
@@ -413,7 +425,7 @@ func (c *serverConn) takeExchange() *Exchange {
 // park keeps an exchange for the next request; mu is held. It reports whether it
 // will be needed.
 func (c *serverConn) park(x *Exchange) bool {
-	if c.stopped && x != c.current {
+	if c.stopped {
 		return false
 	}
 	if x.live {

@@ -57,6 +57,8 @@ const (
 	FrameFlood    Reason = "frame_flood"
 	StreamResets  Reason = "stream_resets"
 	PingTimeout   Reason = "ping_timeout"
+	// SettingsTimeout: SETTINGS were not acknowledged (RFC 9113 §6.5.3).
+	SettingsTimeout Reason = "settings_timeout"
 )
 
 // Why a request did not get its backend's answer: what the client sent.

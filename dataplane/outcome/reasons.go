@@ -84,6 +84,7 @@ var infos = []Info{
 	{FrameFlood, cn, 0, "the client sent too many HTTP/2 frames that carry nothing", "Look for an attack, or for a broken HTTP/2 client."},
 	{StreamResets, cn, 0, "the client opened and broke off too many HTTP/2 streams", "Look for an attack (rapid reset), or for a client that cancels most of its requests."},
 	{PingTimeout, cn, 0, "the client no longer answered on its HTTP/2 connection", "Ordinary for mobile clients that lose their network."},
+	{SettingsTimeout, cn, 0, "the client did not acknowledge our HTTP/2 settings in time", "Look for a broken HTTP/2 client, or for an attack."},
 
 	{BadRequest, req, 400, "the request is malformed or ambiguous", ""},
 	{HeadTooLarge, req, 431, "the request head is larger than the limit", ""},
