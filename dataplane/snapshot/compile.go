@@ -49,9 +49,17 @@ func Compile(prev *Snapshot, spec *Spec, bind func(*Route) any) (*Snapshot, erro
 	if err := c.removePools(); err != nil {
 		return nil, err
 	}
+	connections := prev.Connections
+	if prev.Spec.Connections != spec.Connections {
+		var err error
+		if connections, err = compileConnections(spec.Connections); err != nil {
+			return nil, err
+		}
+	}
 	return &Snapshot{
 		Generation:   prev.Generation + 1,
 		Spec:         spec,
+		Connections:  connections,
 		hosts:        c.hosts.done(),
 		catchAll:     c.catchAll,
 		pools:        c.pools.done(),

@@ -18,6 +18,8 @@ type Snapshot struct {
 	// Generation counts publishes, from 1.
 	Generation uint64
 	Spec       *Spec
+	// Connections is Spec.Connections, compiled; nil if that is nil.
+	Connections *Connections
 
 	hosts table[*host]
 	// catchAll is the host "" if it has routes; it is not in hosts.

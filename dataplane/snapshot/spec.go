@@ -49,6 +49,8 @@ type Spec struct {
 	// TrustedCIDRs are the peers whose X-Forwarded-*, Forwarded and X-Real-IP
 	// fields are believed. Default none.
 	TrustedCIDRs []netip.Prefix
+	// Connections says which connections are let in. Nil: all.
+	Connections *ConnectionPolicy
 }
 
 // UnknownSNI is the treatment of a TLS client that asks for no declared host.

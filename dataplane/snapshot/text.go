@@ -34,6 +34,9 @@ func (s *Spec) Text() string {
 	for _, p := range s.TrustedCIDRs {
 		fmt.Fprintf(&b, "trusted  %s\n", p)
 	}
+	if c := s.Connections; c != nil {
+		fmt.Fprintf(&b, "connections  %s%s\n", c.text(), c.Origin.source())
+	}
 	for _, h := range s.Hosts {
 		h.text(&b)
 	}

@@ -20,6 +20,12 @@ func TestText(t *testing.T) {
 		UnknownSNI:         UnknownSNIDefaultCert,
 		DefaultCertificate: cert,
 		TrustedCIDRs:       []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+		Connections: &ConnectionPolicy{
+			Origin: Origin{Kind: "IngressClassParameters", Name: "edge", Field: "spec.connections"},
+			Allow:  []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, Deny: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
+			MaxPerAddress: 100, NewPerSecondPerAddress: 2.5, Burst: 10, Max: 1000,
+			ProxyProtocol: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, ProxyTimeout: time.Second,
+		},
 		Hosts: []*Host{
 			{Routes: []*Route{{Path: "/", Kind: Prefix, Pool: "shop/api:80"}}},
 			{Name: "*.shop.test", Origin: web(""), TLS: &TLS{Origin: web("spec.tls[1]")}},
@@ -46,6 +52,8 @@ func TestText(t *testing.T) {
 		"unknown-sni  default-cert",
 		"default-certificate  " + id + " Ed25519 [shop.test www.shop.test] until 2027-01-01T00:00:00Z",
 		"trusted  10.0.0.0/8",
+		"connections  allow=[0.0.0.0/0] deny=[192.0.2.0/24 2001:db8::/32] max-per-address=100 new-per-second-per-address=2.5 burst=10 max=1000" +
+			" proxy-protocol=[10.1.0.0/16] proxy-timeout=1s  (IngressClassParameters /edge spec.connections)",
 		"*  owner",
 		"*  Prefix /  -> pool shop/api:80",
 		"*.shop.test  owner  (Ingress shop/web)",
