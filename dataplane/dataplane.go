@@ -55,6 +55,10 @@ type Config struct {
 	Early []proxy.RequestPhase
 	// Filters take part in exchanges after the built-in ones, in this order.
 	Filters []proxy.Filter
+	// Admit, if not nil, is asked about every connection that the connection policy
+	// of the Spec lets in, before a byte of TLS or HTTP is read from it, see
+	// [listen.Config].
+	Admit func(*outcome.Conn) outcome.Reason
 	// Logger receives what is no outcome: trouble with a socket, panics, the
 	// drain. Nil means slog.Default.
 	Logger *slog.Logger
@@ -184,6 +188,7 @@ func (d *DataPlane) serve(nc net.Conn, info *outcome.Conn) {
 
 // listen opens the sockets. Their handler runs only once Run serves them.
 func (d *DataPlane) listen() error {
+	limits := listen.NewLimits()
 	for _, c := range []listen.Config{
 		{Name: "http", Addr: d.cfg.HTTPAddr},
 		{Name: "https", Addr: d.cfg.HTTPSAddr, TLS: true},
@@ -194,6 +199,8 @@ func (d *DataPlane) listen() error {
 		c.Current = d.current.Load
 		c.Sink = d.cfg.Sink
 		c.Handler = d.serve
+		c.Admit = d.cfg.Admit
+		c.Limits = limits
 		c.NextProtos = []string{"h2", "http/1.1"}
 		c.HandshakeTimeout = d.cfg.HandshakeTimeout
 		c.FirstByteTimeout = d.cfg.FirstByteTimeout

@@ -79,16 +79,16 @@ func (b *backoff) over() { b.delay = 0 }
 func (l *Listener) accepted(nc net.Conn) {
 	c := l.newConn(nc)
 	if reason := l.add(c); reason != outcome.OK {
-		c.reset(reason)
+		c.reset(failure{reason: reason})
 		return
 	}
 	if !l.cfg.TLS {
-		go l.serve(c, c)
+		go l.servePlain(c)
 		return
 	}
 	if n := l.handshakes.Add(1); l.cfg.MaxHandshakes > 0 && n > int64(l.cfg.MaxHandshakes) {
 		l.handshakes.Add(-1)
-		c.reset(outcome.Shed)
+		c.reset(failure{reason: outcome.Shed})
 		l.remove(c)
 		return
 	}
@@ -108,10 +108,13 @@ func (l *Listener) add(c *conn) outcome.Reason {
 	}
 	l.conns[c] = struct{}{}
 	l.goroutines.Add(1)
+	l.cfg.Limits.open.Add(1)
 	return outcome.OK
 }
 
 func (l *Listener) remove(c *conn) {
+	c.place.give()
+	l.cfg.Limits.open.Add(-1)
 	l.mu.Lock()
 	delete(l.conns, c)
 	l.signalIdle()

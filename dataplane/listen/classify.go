@@ -42,7 +42,7 @@ func (c *conn) classify(err error) failure {
 		f.reason = outcome.TimeoutPartial
 		if h.HelloSeen {
 			f.reason = outcome.TimeoutHandshake
-		} else if c.in.Load() == 0 {
+		} else if !h.begun {
 			f.reason = outcome.TimeoutSilent
 		}
 	case h.records.alerted && !f.alerted && (f.reason == outcome.BadHello || h.records.alert == alertUserCanceled):

@@ -28,6 +28,13 @@ type conn struct {
 	// hs is nil on a plain listener.
 	hs *handshake
 
+	// replay holds what was read ahead and is not yet given to Read.
+	replay []byte
+	// preface is the length of the PROXY header.
+	preface int64
+	// place counts the connection against the limits of its address, if any.
+	place *place
+
 	in, out atomic.Int64
 	// wasCut says that Close of the listener ended the connection.
 	wasCut atomic.Bool
@@ -61,14 +68,29 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 // Read counts, and lets the handshake see what comes.
 func (c *conn) Read(p []byte) (int, error) {
+	if c.replay != nil {
+		return c.reread(p), nil
+	}
 	n, err := c.Conn.Read(p)
 	if n > 0 {
-		total := c.in.Add(int64(n))
+		c.in.Add(int64(n))
 		if c.hs != nil && c.hs.running {
-			c.received(p[:n], total)
+			c.received(p[:n])
 		}
 	}
 	return n, err
+}
+
+// reread reads what was read ahead.
+func (c *conn) reread(p []byte) int {
+	n := copy(p, c.replay)
+	if c.replay = c.replay[n:]; len(c.replay) == 0 {
+		c.replay = nil
+	}
+	if n > 0 && c.hs != nil && c.hs.running {
+		c.received(p[:n])
+	}
+	return n
 }
 
 // Write counts.
@@ -116,15 +138,15 @@ func (c *conn) cut() {
 
 // reset turns the connection away before anything was read from it. The reset
 // instead of an orderly close leaves no TIME_WAIT behind.
-func (c *conn) reset(reason outcome.Reason) {
+func (c *conn) reset(f failure) {
 	if t, ok := c.Conn.(interface{ SetLinger(sec int) error }); ok {
 		_ = t.SetLinger(0)
 	}
 	_ = c.Conn.Close()
 	if c.hs != nil {
-		c.fail(failure{reason: reason})
+		c.fail(f)
 	}
-	c.info.Reason = reason
+	c.info.Reason = f.reason
 	c.report()
 }
 
@@ -150,6 +172,35 @@ func (l *Listener) serve(c *conn, nc net.Conn) {
 		return
 	}
 	l.cfg.Handler(nc, &c.info)
+}
+
+// servePlain is the goroutine of a connection without TLS.
+func (l *Listener) servePlain(c *conn) {
+	if f := l.admitted(c); f.reason != outcome.OK {
+		l.refuse(c, f)
+		return
+	}
+	l.serve(c, c)
+}
+
+// admitted is admit for a function of the embedder's that may panic.
+func (l *Listener) admitted(c *conn) (f failure) {
+	f.reason = outcome.Panic
+	defer c.rescue()
+	return l.admit(c)
+}
+
+// refuse turns away a connection that was not admitted.
+func (l *Listener) refuse(c *conn, f failure) {
+	if f.reason == outcome.Panic {
+		l.end(c, c.Conn)
+		return
+	}
+	if c.hs == nil && (f.reason == outcome.EOF || f.reason == outcome.Reset) {
+		f.reason = outcome.OK // as of a client that connects and leaves
+	}
+	c.reset(f)
+	l.remove(c)
 }
 
 // rescue is deferred around what may panic: the connection ends, the process

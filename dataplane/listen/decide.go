@@ -15,6 +15,9 @@ func (c *conn) fail(f failure) {
 	switch f.reason {
 	case outcome.TimeoutSilent, outcome.TimeoutPartial, outcome.TimeoutHandshake:
 		result = outcome.Timeout
+	case outcome.FilteredDenied, outcome.FilteredNotAllowed, outcome.FilteredRate, outcome.FilteredConcurrent,
+		outcome.FilteredMax, outcome.FilteredProxyHeader, outcome.FilteredOther:
+		result = outcome.Filtered
 	}
 	c.decide(result, f)
 }

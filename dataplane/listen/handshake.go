@@ -21,8 +21,8 @@ import (
 type handshake struct {
 	outcome.Handshake
 
-	// running says that crypto/tls is at it.
-	running bool
+	// running says that crypto/tls is at it, begun that a byte of TLS came.
+	running, begun bool
 	// records holds the alert that came in the clear.
 	records records
 	// mismatch is what of the ClientHello does not fit the policy.
@@ -62,6 +62,11 @@ const maxSNI = 255
 // handshake, because that has grown its stack to a size that an idle connection
 // should not hold: the handler runs on a new goroutine.
 func (l *Listener) authenticate(c *conn) {
+	if f := l.admitted(c); f.reason != outcome.OK {
+		l.handshakes.Add(-1)
+		l.refuse(c, f)
+		return
+	}
 	tc := tls.Server(c, l.tls)
 	if c.shake(tc) {
 		go l.serve(c, &secured{Conn: tc, c: c})
@@ -99,10 +104,11 @@ func (c *conn) shake(tc *tls.Conn) (ok bool) {
 	return false
 }
 
-// received sees the bytes that came during the handshake, total with them. The
-// first byte gives the client the rest of the time for the handshake.
-func (c *conn) received(p []byte, total int64) {
-	if total == int64(len(p)) {
+// received sees the bytes that came during the handshake. The first byte gives the
+// client the rest of the time for the handshake.
+func (c *conn) received(p []byte) {
+	if !c.hs.begun {
+		c.hs.begun = true
 		// An error here shows at the next read.
 		_ = c.Conn.SetReadDeadline(c.info.Accepted.Add(c.l.cfg.HandshakeTimeout))
 	}

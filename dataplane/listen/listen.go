@@ -60,6 +60,15 @@ type Config struct {
 	// connections that are open at once. What comes in addition is reset with the
 	// reason shed. 0 means no limit.
 	MaxHandshakes, MaxConns int
+	// Admit, if not nil, is asked about every connection that the policy of the
+	// snapshot lets in, before a byte of TLS or HTTP is read from it. OK lets it in;
+	// any other reason turns it away, and is filtered if the list does not have it.
+	// It runs in the connection's goroutine, may block that one alone, and may set
+	// Stamp.
+	Admit func(*outcome.Conn) outcome.Reason
+	// Limits counts connections for the limits of the policy. Listeners that share
+	// one are limited together. Nil means one of its own.
+	Limits *Limits
 	// NextProtos are the application protocols offered by ALPN, best first. Nil
 	// means http/1.1. A client that offers only others is served without ALPN.
 	NextProtos []string
@@ -90,6 +99,9 @@ func (c Config) withDefaults() Config {
 		c.FirstByteTimeout = defaultFirstByteTimeout
 	}
 	c.FirstByteTimeout = min(c.FirstByteTimeout, c.HandshakeTimeout)
+	if c.Limits == nil {
+		c.Limits = NewLimits()
+	}
 	if c.NextProtos == nil {
 		c.NextProtos = defaultNextProtos
 	}

@@ -19,6 +19,7 @@ func (o *Observer) logRequest(r *outcome.Request) {
 	if c := r.Conn; c != nil {
 		e.str("listener", c.Listener)
 		e.addr("remote", c.Remote)
+		e.addr("proxy", c.Proxy)
 		if r.Client.IsValid() && r.Client != c.Remote.Addr() {
 			e.ip("client", r.Client)
 		}

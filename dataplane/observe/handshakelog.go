@@ -16,6 +16,7 @@ func (o *Observer) logHandshake(h *outcome.Handshake) {
 	e.str("listener", h.Conn.Listener)
 	e.addr("remote", h.Conn.Remote)
 	e.addr("local", h.Conn.Local)
+	e.addr("proxy", h.Conn.Proxy)
 	e.str("result", string(h.Result))
 	e.str("reason", string(h.Reason))
 	e.str("err", h.Err)

@@ -23,6 +23,8 @@ func (m *metrics) handshake(h *outcome.Handshake) {
 	case outcome.Done:
 		s.done.Observe(h.Duration.Seconds())
 		m.negotiatedOf(s, negotiatedKey{h.Version, h.CipherSuite, h.Curve, h.Resumed}).Inc()
+	case outcome.Filtered:
+		// It was over before there was a handshake.
 	case outcome.Timeout:
 		s.timeout.Observe(h.Duration.Seconds())
 	default:

@@ -39,6 +39,8 @@ const (
 	Done    Result = "done"
 	Failed  Result = "failed"
 	Timeout Result = "timeout"
+	// Filtered: the connection was turned away before a byte of TLS was read.
+	Filtered Result = "filtered"
 )
 
 // A Conn is one client connection. What is known at accept is set by listen and
@@ -48,9 +50,16 @@ type Conn struct {
 	ID uint64
 	// Listener is "http" or "https".
 	Listener string
-	// Remote is the client, Local the address it reached.
+	// Remote is the client, Local the address it reached. They are those of the
+	// socket, or, where Proxy is valid, those that Proxy names.
 	Remote, Local netip.AddrPort
-	Accepted      time.Time
+	// Proxy is the peer of the socket if it named the client in a PROXY protocol
+	// header and was believed.
+	Proxy    netip.AddrPort
+	Accepted time.Time
+	// Stamp is for those who embed the data plane: what their Admit has to say to
+	// their filters and sinks. Cardea itself does not look at it.
+	Stamp any
 	// TLS is nil on a plain connection and before the handshake has ended.
 	TLS *Handshake
 

@@ -51,6 +51,18 @@ const (
 	Draining Reason = "draining"
 )
 
+// Why a connection was turned away before anything else was read from it.
+const (
+	FilteredDenied      Reason = "filtered_denied"
+	FilteredNotAllowed  Reason = "filtered_not_allowed"
+	FilteredRate        Reason = "filtered_rate"
+	FilteredConcurrent  Reason = "filtered_concurrent"
+	FilteredMax         Reason = "filtered_max"
+	FilteredProxyHeader Reason = "filtered_proxy_header"
+	// FilteredOther is the decision of the embedder's own Admit.
+	FilteredOther Reason = "filtered"
+)
+
 // Why an HTTP/2 connection was ended.
 const (
 	ProtocolError Reason = "protocol_error"

@@ -80,6 +80,13 @@ var infos = []Info{
 
 	{Shed, cn, 0, "too many connections or handshakes at once", "Add replicas, or raise the limit."},
 	{Draining, cn, 0, "Cardea is shutting down", ""},
+	{FilteredDenied, cn, 0, "the client's address is denied", "Correct connections.deny or --connections-deny."},
+	{FilteredNotAllowed, cn, 0, "the client's address is not among those allowed", "Correct connections.allow or --connections-allow. Behind a load balancer that does not pass the client's address on, all clients have the load balancer's."},
+	{FilteredRate, cn, 0, "the client's address opens connections faster than allowed", "Let the client keep its connections, or raise connections.newPerSecondPerIP or --connections-rate-per-address."},
+	{FilteredConcurrent, cn, 0, "the client's address has as many connections open as allowed", "Look for clients behind one address (NAT), or raise connections.maxPerIP or --connections-max-per-address."},
+	{FilteredMax, cn, 0, "as many connections are open as allowed", "Add replicas, or raise connections.max or --connections-max."},
+	{FilteredProxyHeader, cn, 0, "a load balancer of which a PROXY protocol header is expected sent none, or a malformed one", "Turn the PROXY protocol on in the load balancer, or take its address out of proxyProtocol or --proxy-protocol-trusted."},
+	{FilteredOther, cn, 0, "the program that embeds Cardea's data plane refused it", ""},
 	{ProtocolError, cn, 0, "the client broke the rules of HTTP/2", "Look for a broken HTTP/2 client."},
 	{FrameFlood, cn, 0, "the client sent too many HTTP/2 frames that carry nothing", "Look for an attack, or for a broken HTTP/2 client."},
 	{StreamResets, cn, 0, "the client opened and broke off too many HTTP/2 streams", "Look for an attack (rapid reset), or for a client that cancels most of its requests."},
