@@ -36,6 +36,8 @@ type conn struct {
 	place *place
 
 	in, out atomic.Int64
+	// more says that what is written is followed by more; see secured.
+	more atomic.Bool
 	// wasCut says that Close of the listener ended the connection.
 	wasCut atomic.Bool
 }
@@ -98,9 +100,19 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.hs != nil && c.hs.running {
 		p = c.hs.alertOut(p)
 	}
+	if w, ok := c.Conn.(moreWriter); ok && c.more.Load() {
+		n, err := w.WriteMore(p)
+		c.out.Add(int64(n))
+		return n, err
+	}
 	n, err := c.Conn.Write(p)
 	c.out.Add(int64(n))
 	return n, err
+}
+
+// A moreWriter can be told that what it writes is followed by more.
+type moreWriter interface {
+	WriteMore(p []byte) (int, error)
 }
 
 // ReadFrom lets the socket take the bytes from r without a copy, where the

@@ -1,4 +1,4 @@
-//go:build linux && !race
+//go:build linux && (amd64 || arm64) && !race
 
 package socket
 
@@ -62,7 +62,7 @@ type input struct {
 // read reports whether the call is done, else it waits for the poller.
 func (in *input) read(fd uintptr) bool {
 	for {
-		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(in.p))), uintptr(len(in.p)))
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(in.p))), uintptr(len(in.p)), 0, 0, 0)
 		switch errno {
 		case syscall.EINTR:
 			continue
@@ -104,6 +104,7 @@ type output struct {
 	mu    sync.Mutex
 	do    func(fd uintptr) bool
 	p     []byte
+	flags uintptr
 	errno syscall.Errno
 }
 
@@ -111,7 +112,7 @@ type output struct {
 // the poller to wait until there is room.
 func (out *output) write(fd uintptr) bool {
 	for len(out.p) > 0 {
-		n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(out.p))), uintptr(len(out.p)))
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(out.p))), uintptr(len(out.p)), out.flags, 0, 0)
 		switch errno {
 		case 0:
 			out.p = out.p[n:]
@@ -127,14 +128,24 @@ func (out *output) write(fd uintptr) bool {
 }
 
 // Write implements net.Conn.
-func (c *Conn) Write(p []byte) (int, error) {
+func (c *Conn) Write(p []byte) (int, error) { return c.send(p, syscall.MSG_NOSIGNAL) }
+
+// WriteMore is Write for what is followed by more: the kernel may keep it, for a
+// fifth of a second at most, to send it together with that. Several TLS records
+// cost one pass through the network stack.
+func (c *Conn) WriteMore(p []byte) (int, error) { return c.send(p, syscall.MSG_NOSIGNAL|msgMore) }
+
+// msgMore is MSG_MORE, which package syscall lacks; see send(2).
+const msgMore = 0x8000
+
+func (c *Conn) send(p []byte, flags uintptr) (int, error) {
 	out := &c.out
 	out.mu.Lock()
 	defer out.mu.Unlock()
 	if len(p) >= tellFrom {
 		return c.TCPConn.Write(p)
 	}
-	out.p, out.errno = p, 0
+	out.p, out.flags, out.errno = p, flags, 0
 	err := c.raw.Write(out.do)
 	n := len(p) - len(out.p)
 	out.p = nil
