@@ -45,6 +45,7 @@ var mayImport = map[string][]string{
 	"controllers/translate": {"api/annotation", "dataplane/snapshot"},
 	"controllers/secrets":   {"controllers/translate", "dataplane/snapshot"},
 	"controllers/manifest":  {"controllers/translate", "dataplane/snapshot"},
+	"controllers/files":     {},
 	"controllers": {
 		"controllers/translate", "controllers/secrets", "api/annotation", "dataplane/snapshot", "dataplane/outcome",
 	},

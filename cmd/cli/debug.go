@@ -28,11 +28,7 @@ func (p *process) debugHandler() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("POST /-/reload", func(w http.ResponseWriter, _ *http.Request) {
-		p.requestReread()
-		w.WriteHeader(http.StatusAccepted)
-		reply(w, "every file is being read again")
-	})
+	mux.HandleFunc("POST /-/reload", p.debugReload)
 	// A page in the operator's browser must not reach what only loopback may.
 	return http.NewCrossOriginProtection().Handler(mux)
 }

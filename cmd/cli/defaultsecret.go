@@ -70,7 +70,9 @@ func (f *secretFollower) read(ctx context.Context) {
 	state := f.store.State(f.name, now)
 	f.tell(state)
 	if state.Certificate != before {
-		f.process.serveDefaultCertificate(state.Certificate)
+		if err := f.process.serveDefaultCertificate(state.Certificate); err != nil {
+			f.process.log.Error("the table was refused; the last one stays in service", "error", err.Error())
+		}
 	}
 }
 

@@ -1,18 +1,15 @@
 package cli
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"time"
 
 	"github.com/spf13/pflag"
 
+	"github.com/cardea-dev/cardea/controllers/files"
 	"github.com/cardea-dev/cardea/controllers/translate"
 	"github.com/cardea-dev/cardea/dataplane/observe"
-	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
 // settings are the flags that every serving command shares.
@@ -22,6 +19,8 @@ type settings struct {
 	class, controllerName                     string
 	withoutClass                              bool
 	defaultCert, defaultKey                   string
+	tlsReload                                 bool
+	tlsReloadInterval                         time.Duration
 	logFormat, logLevel                       string
 	accessLog, logQuery                       bool
 	handshakeLog                              string
@@ -40,6 +39,8 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	s.bindClass(f)
 	f.StringVar(&s.defaultCert, "default-tls-cert", "", "PEM file with the certificate for clients that ask for no declared host; without it their handshakes are rejected.")
 	f.StringVar(&s.defaultKey, "default-tls-key", "", "PEM file with the private key of --default-tls-cert.")
+	f.BoolVar(&s.tlsReload, "tls-reload", true, "Follow the files of --default-tls-cert and --default-tls-key; SIGHUP reads them in any case.")
+	f.DurationVar(&s.tlsReloadInterval, "tls-reload-interval", files.DefaultInterval, "How often these files are looked at where nothing tells of a change.")
 	f.StringVar(&s.logFormat, "log-format", "json", "Format of all logs: json or text.")
 	f.StringVar(&s.logLevel, "log-level", "info", "Least level of the program's own log: debug, info, warn or error.")
 	f.BoolVar(&s.accessLog, "access-log", true, "Write a record for every request to the standard output.")
@@ -90,6 +91,9 @@ func (s *settings) check() error {
 			return usage("--%s %v: want 0 or more", d.flag, d.value)
 		}
 	}
+	if s.tlsReloadInterval < time.Second {
+		return usage("--tls-reload-interval %v: want 1s or more", s.tlsReloadInterval)
+	}
 	if _, err := observe.ParseHandshakeMode(s.handshakeLog); err != nil {
 		return usage("--handshake-log %q: want all, failures or off", s.handshakeLog)
 	}
@@ -112,29 +116,4 @@ func (s *settings) level() (slog.Level, error) {
 // none of it: [board] adds it.
 func (s *settings) options() translate.Options {
 	return translate.Options{ControllerName: s.controllerName, Class: s.class, WithoutClass: s.withoutClass}
-}
-
-// loadDefaultCertificate returns nil if none is asked for.
-func (s *settings) loadDefaultCertificate() (*snapshot.Certificate, error) {
-	if s.defaultCert == "" {
-		return nil, nil
-	}
-	c, err := loadCertificate(s.defaultCert, s.defaultKey)
-	if err != nil {
-		return nil, unreadable(fmt.Errorf("--default-tls-cert, --default-tls-key: %w", err))
-	}
-	return c, nil
-}
-
-func loadCertificate(certFile, keyFile string) (*snapshot.Certificate, error) {
-	certPEM, certErr := os.ReadFile(certFile)
-	keyPEM, keyErr := os.ReadFile(keyFile)
-	if err := errors.Join(certErr, keyErr); err != nil {
-		return nil, err
-	}
-	c, err := snapshot.ParseCertificate(snapshot.Origin{Kind: "File", Name: certFile}, certPEM, keyPEM)
-	if err != nil {
-		return nil, fmt.Errorf("%s, %s: %w", certFile, keyFile, err)
-	}
-	return c, nil
 }

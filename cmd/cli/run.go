@@ -8,20 +8,19 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
-	"os/signal"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"github.com/cardea-dev/cardea/controllers/files"
 	"github.com/cardea-dev/cardea/controllers/translate"
 	"github.com/cardea-dev/cardea/dataplane"
 	"github.com/cardea-dev/cardea/dataplane/observe"
 	"github.com/cardea-dev/cardea/dataplane/outcome"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
 // A process is one serving cardea: the data plane, its observer, the two small
@@ -40,8 +39,15 @@ type process struct {
 	// it has. Nil: the data plane knows.
 	sourceNotReady func() string
 	verdicts       verdictBox
-	// reread asks the source to read everything again.
-	reread     chan struct{}
+	// reread makes the source read everything again and say what it found; nil if
+	// it has nothing to read.
+	reread func(context.Context, *reloaded)
+	// files follows the files that flags name; defaultCertificate is what they held
+	// at the start.
+	files              *files.Watcher
+	fileMetrics        fileMetrics
+	defaultCertificate *snapshot.Certificate
+
 	draining   atomic.Bool
 	background sync.WaitGroup
 	started    time.Time
@@ -69,17 +75,15 @@ func (s *settings) open(cmd *cobra.Command, o processOptions) (_ *process, err e
 		settings: s,
 		stdout:   &lockedWriter{w: cmd.OutOrStdout()},
 		log:      s.newLog(cmd),
-		reread:   make(chan struct{}, 1),
 		started:  time.Now(),
-	}
-	defaultCertificate, err := s.loadDefaultCertificate()
-	if err != nil {
-		return nil, err
 	}
 	if s.externalHTTPSPort == 0 {
 		s.externalHTTPSPort = o.externalHTTPSPort
 	}
 	p.registry = newRegistry()
+	if err := p.watchFiles(); err != nil {
+		return nil, unreadable(fmt.Errorf("--%w", err))
+	}
 	p.observer = observe.New(p.observeConfig())
 	defer func() {
 		if err != nil {
@@ -110,7 +114,7 @@ func (s *settings) open(cmd *cobra.Command, o processOptions) (_ *process, err e
 	}
 	p.observer.SetOpenConnections(p.data.OpenConns)
 	p.observer.SetOpenConnections(p.data.OpenConns)
-	p.board = newBoard(p.data, defaultCertificate)
+	p.board = newBoard(p.data, p.defaultCertificate)
 	return p, nil
 }
 
@@ -153,8 +157,8 @@ func (p *process) run(ctx context.Context, source func(context.Context)) error {
 	p.background.Go(func() { p.serveWeb("admin-addr", p.admin, broken) })
 	p.background.Go(func() { p.serveWeb("debug-addr", p.debug, broken) })
 	p.background.Go(func() { source(sourceCtx) })
-	p.background.Go(func() { p.rereadOnHangup(sourceCtx) })
-	p.background.Go(func() { p.followDefaultCertificate(sourceCtx) })
+	p.background.Go(func() { p.reloadOnHangup(sourceCtx) })
+	p.background.Go(func() { p.followFiles(sourceCtx) })
 	ended := make(chan error, 1)
 	go func() { ended <- p.data.Run(dataCtx) }()
 	p.logAddresses()
@@ -200,28 +204,6 @@ func (p *process) close() {
 func (p *process) serveWeb(flag string, w *webServer, broken chan<- error) {
 	if err := w.serve(); err != nil && !errors.Is(err, net.ErrClosed) {
 		broken <- fmt.Errorf("--%s: %w", flag, err)
-	}
-}
-
-// rereadOnHangup makes SIGHUP mean what POST /-/reload means.
-func (p *process) rereadOnHangup(ctx context.Context) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hangup:
-			p.requestReread()
-		}
-	}
-}
-
-func (p *process) requestReread() {
-	select {
-	case p.reread <- struct{}{}:
-	default: // one is asked for already
 	}
 }
 

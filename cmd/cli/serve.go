@@ -2,15 +2,10 @@ package cli
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
-	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cardea-dev/cardea/controllers/manifest"
-	"github.com/cardea-dev/cardea/controllers/translate"
 )
 
 func newServe() *cobra.Command {
@@ -31,7 +26,8 @@ func newServe() *cobra.Command {
 			the folder say otherwise. EndpointSlices may name loopback addresses.
 
 			Access log and handshake log go to the standard output, the program's own log to
-			the standard error. SIGHUP, or POST /-/reload on --debug-addr, rereads every file.`),
+			the standard error. SIGHUP, or POST /-/reload on --debug-addr, reads every file
+			again; the answer says what changed and what failed.`),
 		Example: text(`
 			cardea serve --manifests ./manifests
 			cardea serve --manifests /etc/cardea --http-addr :80 --https-addr :443 --log-format text`),
@@ -60,128 +56,12 @@ func (p *process) serveFolder(ctx context.Context, dir string, live func()) erro
 		p.close()
 		return unreadable(err)
 	}
-	f := &follower{feed: newFeed(p.options(), p.board), log: p.log, verdicts: &p.verdicts}
+	f := newFollower(p)
 	p.observer.SetLastGood(f.lastGood)
+	p.reread = f.readAgain
 	return p.run(ctx, func(ctx context.Context) {
 		f.take(set)
 		live()
-		f.follow(ctx, folder, p.reread)
+		f.follow(ctx, folder)
 	})
-}
-
-// A follower feeds the data plane from a folder, and tells the log what is wrong
-// with it.
-type follower struct {
-	*feed
-	log      *slog.Logger
-	verdicts *verdictBox
-
-	set  manifest.Set
-	told told
-}
-
-// follow goes on until ctx is done.
-func (f *follower) follow(ctx context.Context, folder *manifest.Folder, reread <-chan struct{}) {
-	sets := make(chan manifest.Set)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		folder.Watch(ctx, reread, func(s manifest.Set) {
-			select {
-			case sets <- s:
-			case <-ctx.Done():
-			}
-		})
-	}()
-	defer func() { <-done }()
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	for {
-		if next := f.next(); next.IsZero() {
-			timer.Stop()
-		} else {
-			timer.Reset(time.Until(next))
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case s := <-sets:
-			f.take(s)
-		case <-timer.C:
-			f.tell(f.pass(time.Now()))
-		}
-	}
-}
-
-// take serves s.
-func (f *follower) take(s manifest.Set) {
-	changed, gone := manifest.Diff(f.set, s)
-	f.set = s
-	f.tell(f.apply(changed, gone, s.Since, time.Now()))
-}
-
-// tell logs what is new among problems and verdicts.
-func (f *follower) tell(err error) {
-	if err != nil {
-		f.log.Error("the table was refused; the last one stays in service", "error", err.Error())
-	}
-	verdicts := slices.Concat(f.result.Verdicts, f.foreign(f.set.Objects))
-	f.verdicts.Store(&verdicts)
-	next := make(map[any]bool, len(f.set.Problems)+len(verdicts))
-	for _, p := range f.set.Problems {
-		next[p] = true
-	}
-	for _, v := range verdicts {
-		next[v] = true
-	}
-	f.told.replace(f.log, next)
-}
-
-// told is the set of judgements that the log has been told, each a
-// [manifest.Problem] or a [translate.Verdict].
-type told map[any]bool
-
-// replace logs those in next that are new, and those that are over.
-func (t *told) replace(log *slog.Logger, next map[any]bool) {
-	for j := range next {
-		if !(*t)[j] {
-			logJudgement(log, j, false)
-		}
-	}
-	for j := range *t {
-		if !next[j] {
-			logJudgement(log, j, true)
-		}
-	}
-	*t = next
-}
-
-func logJudgement(log *slog.Logger, judgement any, over bool) {
-	level := slog.LevelInfo
-	switch j := judgement.(type) {
-	case manifest.Problem:
-		place := j.File
-		if j.Line > 0 {
-			place = fmt.Sprintf("%s:%d", j.File, j.Line)
-		}
-		switch {
-		case over:
-			log.Info("repaired", "file", place, "object", j.Object, "was", j.Message)
-			return
-		case j.Level == manifest.Error:
-			level = slog.LevelError
-		case j.Level == manifest.Warning:
-			level = slog.LevelWarn
-		}
-		log.Log(context.Background(), level, j.String(), "file", place, "object", j.Object, "field", j.Field)
-	case translate.Verdict:
-		switch {
-		case over:
-			log.Info("settled", "object", j.Origin.String(), "reason", j.Reason, "was", j.Message)
-			return
-		case j.Level != translate.Info:
-			level = slog.LevelWarn
-		}
-		log.Log(context.Background(), level, j.Message, "verdict", j.Level.String(), "reason", j.Reason, "object", j.Origin.String())
-	}
 }

@@ -158,18 +158,6 @@ func TestAdminServesNothingElse(t *testing.T) {
 	}
 }
 
-func TestReload(t *testing.T) {
-	p := harness.Serve(t, t.TempDir())
-	res, err := http.Post("http://"+p.Debug+"/-/reload", "", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res.Body.Close()
-	if res.StatusCode != http.StatusAccepted {
-		t.Errorf("POST /-/reload = %d, want 202", res.StatusCode)
-	}
-}
-
 // The default certificate is served to unknown names, follows its files, and
 // survives a bad pair in them.
 func TestDefaultCertificateFollowsItsFiles(t *testing.T) {

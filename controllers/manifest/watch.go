@@ -18,12 +18,13 @@ const share = 100
 
 // Watch keeps reading the folder and calls fn with every Set that differs from
 // the one before, until ctx is done. It reports changes since the last Read; it
-// does not report the first state. A value on reread makes it look into every
-// file at once; the channel may be nil.
+// does not report the first state. A func on reread makes it look into every file
+// at once, and is called when what it found was given to fn; the channel may be
+// nil.
 //
 // While the directory itself cannot be read, everything stays as it was and fn is
 // called once with the last Set and a problem that says so.
-func (f *Folder) Watch(ctx context.Context, reread <-chan struct{}, fn func(Set)) {
+func (f *Folder) Watch(ctx context.Context, reread <-chan func(), fn func(Set)) {
 	// Without notifications (no inotify instances left, say) the timer does the
 	// work alone: nil channels never deliver.
 	var events <-chan fsnotify.Event
@@ -37,6 +38,7 @@ func (f *Folder) Watch(ctx context.Context, reread <-chan struct{}, fn func(Set)
 	timer := time.NewTimer(0) // something may have changed since Read
 	defer timer.Stop()
 	var trouble string
+	var waiting []func()
 	for {
 		all := false
 		select {
@@ -47,7 +49,8 @@ func (f *Folder) Watch(ctx context.Context, reread <-chan struct{}, fn func(Set)
 				continue
 			}
 		case <-errs: // an overflow: some notification was lost
-		case <-reread:
+		case done := <-reread:
+			waiting = append(waiting, done)
 			all = true
 		case <-timer.C:
 		}
@@ -67,6 +70,10 @@ func (f *Folder) Watch(ctx context.Context, reread <-chan struct{}, fn func(Set)
 			f.follow(watcher)
 		}
 		if again <= 0 {
+			for _, done := range waiting {
+				done()
+			}
+			waiting = nil
 			again = max(interval, share*time.Since(start))
 		}
 		timer.Reset(again)
