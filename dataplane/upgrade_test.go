@@ -68,6 +68,9 @@ func TestUpgradeOverHTTP2(t *testing.T) {
 			t.Errorf("outcomes = %v, want one ok", w.requests)
 		}
 	}
+	if outer.statuses[101] != 1 || inner.statuses[200] != 1 {
+		t.Errorf("statuses of HTTP/1.1 %v, of HTTP/2 %v, want 101 and 200: what each client was sent", outer.statuses, inner.statuses)
+	}
 }
 
 // upgradeEcho accepts a websocket's handshake and echoes bytes.

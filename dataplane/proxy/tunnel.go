@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"io"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,10 +46,16 @@ func (x *Exchange) tunnel(res *message.Response) *outcome.Error {
 		up.Close()
 		return downstream(err)
 	}
+	if x.in.Version == message.HTTP2 {
+		x.out.Status = 200 // what stands for 101 there: RFC 8441 §5
+	}
 	t := &tunnel{down: down, up: up, idle: x.plan.policy.ReadTimeout}
 	in, out := t.run()
 	x.bodyIn.Add(in)
 	x.out.BodyOut += out
+	if t.failure != nil {
+		x.note(t.failure) // both sides are closed: there is nobody left to tell
+	}
 	return nil
 }
 
@@ -58,6 +65,12 @@ type tunnel struct {
 	idle     time.Duration
 	// moves counts chunks in either direction.
 	moves atomic.Int64
+	// over says that the tunnel was cut. What fails after that, fails because of it.
+	over atomic.Bool
+	// told says that the client was given all that the backend had to say.
+	told atomic.Bool
+	// failure is why it was cut, nil for an orderly end; read it after run.
+	failure *outcome.Error
 }
 
 // run copies until the tunnel has ended and returns the bytes from and to the
@@ -91,19 +104,25 @@ func (t *tunnel) copy(dst, src io.ReadWriteCloser) (n int64) {
 			w, err := dst.Write(buf[:r])
 			n += int64(w)
 			if err != nil {
-				t.cut()
+				t.broken(dst, err)
 				return n
 			}
 			t.moves.Add(1)
 		}
 		if errors.Is(err, io.EOF) {
-			if half, ok := dst.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
+			if src == t.up {
+				t.told.Store(true)
+			}
+			half, ok := dst.(interface{ CloseWrite() error })
+			if !ok {
 				t.cut()
+			} else if err := half.CloseWrite(); err != nil {
+				t.broken(dst, err)
 			}
 			return n
 		}
 		if err != nil {
-			t.cut()
+			t.broken(src, err)
 			return n
 		}
 	}
@@ -111,7 +130,29 @@ func (t *tunnel) copy(dst, src io.ReadWriteCloser) (n int64) {
 
 var tunnelBuffers = sync.Pool{New: func() any { return new([16 << 10]byte) }}
 
+// broken cuts the tunnel because of an error of one side.
+func (t *tunnel) broken(side io.ReadWriteCloser, err error) {
+	switch {
+	case errors.Is(err, net.ErrClosed):
+		t.cut() // by ourselves: what is left when a drain ends
+	case side == t.up:
+		t.fail(&outcome.Error{Side: outcome.Upstream, Reason: outcome.UpstreamCut, Err: err})
+	case t.told.Load():
+		t.cut() // it ends its half without ceremony
+	default:
+		t.fail(&outcome.Error{Side: outcome.Downstream, Reason: outcome.ClientClosed, Err: err})
+	}
+}
+
+func (t *tunnel) fail(err *outcome.Error) {
+	if t.over.CompareAndSwap(false, true) {
+		t.failure = err
+	}
+	t.cut()
+}
+
 func (t *tunnel) cut() {
+	t.over.Store(true)
 	t.down.Close()
 	t.up.Close()
 }
@@ -134,7 +175,9 @@ func (t *tunnel) watchIdle(done chan struct{}) {
 			continue
 		}
 		if still++; still > parts {
-			t.cut()
+			t.fail(&outcome.Error{
+				Side: outcome.Upstream, Reason: outcome.UpstreamTimeout, Detail: "the tunnel was silent for " + t.idle.String(),
+			})
 			return
 		}
 	}

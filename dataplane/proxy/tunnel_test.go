@@ -115,7 +115,7 @@ func TestTunnelIdle(t *testing.T) {
 	if got := time.Since(start); got < limit*9/10 {
 		t.Errorf("cut after %v of silence, want %v", got, limit)
 	}
-	w.outcome(outcome.OK, 101)
+	w.outcome(outcome.UpstreamTimeout, 101)
 }
 
 func TestTunnelEndsWithEitherSide(t *testing.T) {
@@ -128,7 +128,7 @@ func TestTunnelEndsWithEitherSide(t *testing.T) {
 		c := w.dial()
 		c.send(upgradeRequest)
 		_, _ = io.ReadAll(c.r)
-		w.outcome(outcome.OK, 101)
+		w.outcome(outcome.UpstreamCut, 101)
 	})
 	t.Run("client", func(t *testing.T) {
 		w := newWorld(t, settings{}, backend(t, func(p *peer, _ int) {
@@ -139,6 +139,20 @@ func TestTunnelEndsWithEitherSide(t *testing.T) {
 		c := w.dial()
 		c.send(upgradeRequest)
 		c.until("\r\n\r\n")
+		_ = c.Conn.(*net.TCPConn).SetLinger(0)
+		c.Close()
+		w.outcome(outcome.ClientClosed, 101)
+	})
+	t.Run("client, when it has everything", func(t *testing.T) {
+		w := newWorld(t, settings{}, backend(t, func(p *peer, _ int) {
+			p.request()
+			p.send(switched + "bye")
+			_ = p.Conn.(*net.TCPConn).CloseWrite()
+			_, _ = io.ReadAll(p.r)
+		}))
+		c := w.dial()
+		c.send(upgradeRequest)
+		_, _ = io.ReadAll(c.r)
 		_ = c.Conn.(*net.TCPConn).SetLinger(0)
 		c.Close()
 		w.outcome(outcome.OK, 101)
