@@ -27,7 +27,8 @@ run: build ## Build and run `cardea demo`: everything, without a cluster.
 	@exec ./bin/cardea demo $(ARGS)
 
 .PHONY: test
-test: check conformance ## Everything: check, outside suites, and the tests against a real etcd and kube-apiserver.
+test: check conformance ## Everything: check, outside suites, a short soak, and the tests against a real etcd and kube-apiserver.
+	@$(MAKE) --no-print-directory soak ARGS=-test.short
 	KUBEBUILDER_ASSETS="$$(hack/tools/build etcd kube-apiserver kubectl)" \
 	  $(GO) test -tags envtest -count=1 ./controllers/ 2>&1
 
@@ -44,10 +45,11 @@ vet:
 	$(GO) vet ./...
 	$(GO) vet -tags envtest ./controllers/
 	$(GO) vet -tags e2e ./test/e2e
+	$(GO) vet -tags soak ./test/soak
 
 .PHONY: lint
 lint: ## staticcheck; govulncheck where its database can be reached.
-	"$$(hack/tools/build staticcheck)"/staticcheck -tags envtest,e2e ./...
+	"$$(hack/tools/build staticcheck)"/staticcheck -tags envtest,e2e,soak ./...
 	@if curl -sfo /dev/null --max-time 5 https://vuln.go.dev/index/db.json; then \
 	  "$$(hack/tools/build govulncheck)"/govulncheck ./...; \
 	else echo "govulncheck: its database cannot be reached from here; not run"; fi
@@ -83,6 +85,11 @@ bench: build ## Compare with nginx and HAProxy; ARGS='-run https-h1' etc., docs/
 conformance: ## Outside suites against the data plane: h2spec, and gRPC's interoperability cases.
 	cd test/conformance && $(GO) test -count=1 ./...
 	cd test/grpc && $(GO) test -count=1 ./...
+
+.PHONY: soak
+soak: build ## All kinds of load on bin/cardea, each exchange held against its outcome; ARGS='-time 10m'.
+	@$(GO) test -tags soak -c -o bin/soak.test ./test/soak
+	@CARDEA_BIN=$(CURDIR)/bin/cardea bin/soak.test -test.v -test.timeout 0 $(ARGS)
 
 .PHONY: e2e
 e2e: ## The program as a process against a real API server, in a network namespace of its own.

@@ -55,6 +55,7 @@ var mayImport = map[string][]string{
 
 	"test":         {},
 	"test/harness": {"*"},
+	"test/process": {},
 	"test/bench":   {},
 }
 
