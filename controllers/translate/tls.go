@@ -157,9 +157,15 @@ func (b *hostBuild) judgeCertificate(at snapshot.Origin, s *Secret) {
 		b.judge(v, "The certificate expired on %s and is still served; clients will reject it. Renew it.", date(leaf.NotAfter))
 		return
 	}
-	// It is expired from the first instant after notAfter.
-	if expiry := leaf.NotAfter.Add(time.Nanosecond); b.out.next.IsZero() || expiry.Before(b.out.next) {
-		b.out.next = expiry
+	left, next := expiring(leaf, b.now)
+	if left > 0 {
+		v := Verdict{Level: Warning, Reason: CertificateExpiring, Origin: at, Other: s.Origin}
+		b.judge(v, "The certificate in Secret %s expires on %s: it has less than %s left and was not renewed. Find out why, for example in the status of its Certificate object.", name, date(leaf.NotAfter), span(left))
+		v.Origin, v.Other = s.Origin, snapshot.Origin{}
+		b.judge(v, "The certificate expires on %s: it has less than %s left and was not renewed. Find out why, for example in the status of its Certificate object.", date(leaf.NotAfter), span(left))
+	}
+	if b.out.next.IsZero() || next.Before(b.out.next) {
+		b.out.next = next
 	}
 }
 

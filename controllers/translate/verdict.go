@@ -85,6 +85,7 @@ const (
 	SecretInvalid              Reason = "SecretInvalid"
 	SecretUnreadable           Reason = "SecretUnreadable"
 	CertificateNotYetValid     Reason = "CertificateNotYetValid"
+	CertificateExpiring        Reason = "CertificateExpiring"
 	CertificateExpired         Reason = "CertificateExpired"
 	CertificateNameMismatch    Reason = "CertificateNameMismatch"
 	CertificateKeyTypeRepeated Reason = "CertificateKeyTypeRepeated"
@@ -129,6 +130,7 @@ var reasons = []ReasonInfo{
 	{SecretInvalid, "The Secret does not hold what it is named for: a usable certificate and key, or authorities."},
 	{SecretUnreadable, "Cardea may not or cannot read the Secret."},
 	{CertificateNotYetValid, "The Secret holds a certificate that is not valid yet; it waits."},
+	{CertificateExpiring, "The certificate that is served was not renewed and ends soon: it has less than 14 days left, then less than 3 (with lifetimes of less than eight weeks, a quarter and a sixteenth of them)."},
 	{CertificateExpired, "The certificate that is served has expired."},
 	{CertificateNameMismatch, "The certificate that is served does not cover the host."},
 	{CertificateKeyTypeRepeated, "Several certificates of one key type are named for a host; the first is served."},
