@@ -3,8 +3,8 @@
 // A [Controller] watches Ingress, IngressClass, Service, EndpointSlice and the
 // metadata of Secret, reads the Secrets that Ingresses of its classes name,
 // translates everything ([translate]) and hands each change to a [Publisher].
-// It runs the same way on every replica; only the status of Ingresses is written
-// by one of them, the holder of a Lease.
+// It runs the same way on every replica; what is to be done once is done by the
+// holder of a Lease.
 //
 // The pieces, in the order in which a change passes them:
 //
@@ -17,7 +17,8 @@
 //     store of Secrets.
 //   - reads.go, fill.go: which Secrets to read, and reading them.
 //   - verdicts.go, event*.go: what the owners of objects are told.
-//   - status.go, leader.go: status.loadBalancer.
+//   - leader.go: which replica leads. status.go: status.loadBalancer. tickets.go:
+//     the secrets of TLS session tickets.
 package controllers
 
 import (
@@ -29,6 +30,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 
 	"github.com/cardea-dev/cardea/controllers/secrets"
@@ -45,7 +47,8 @@ type Publisher interface {
 type Config struct {
 	// REST says how to reach the API server.
 	REST *rest.Config
-	// Publisher is called by one goroutine at a time.
+	// Publisher may be called by several goroutines at once, but only by one with
+	// a Spec or endpoints.
 	Publisher Publisher
 	// Translate says how to translate; its ControllerName and Class say which
 	// Ingresses are ours.
@@ -64,6 +67,8 @@ type Config struct {
 	// Status says what to write into the status of Ingresses. The zero value
 	// writes nothing.
 	Status StatusConfig
+	// Tickets says where the secrets of session tickets are. It needs Leader.
+	Tickets TicketsConfig
 	// Metrics are called when a number changes.
 	Metrics Metrics
 	Logger  logr.Logger
@@ -102,6 +107,9 @@ type Metrics struct {
 	Reachable func(answers bool)
 	// Leader is told whether this replica is the leader.
 	Leader func(bool)
+	// TicketsRotated is told when the shared secrets of session tickets that are
+	// now in force were rotated.
+	TicketsRotated func(time.Time)
 }
 
 // VerdictKey is what verdicts are counted by.
@@ -117,6 +125,7 @@ type Controller struct {
 	reach    *reach
 	election *election     // nil: there is no leader
 	status   *statusWriter // nil: status is not written
+	tickets  *ticketKeeper // nil: session tickets are this replica's own
 
 	mu       sync.Mutex
 	notReady string
@@ -172,6 +181,17 @@ func New(cfg Config) (*Controller, error) {
 		}
 		c.election.changed = append(c.election.changed, c.status.lead)
 	}
+	if cfg.Tickets.Secret != "" {
+		if c.election == nil {
+			return nil, errors.New("controllers: session tickets need a leader: no namespace for the Lease")
+		}
+		client, err := typedcorev1.NewForConfig(c.cfg.REST)
+		if err != nil {
+			return nil, fmt.Errorf("controllers: session tickets: %w", err)
+		}
+		c.tickets = newTicketKeeper(c.cfg, client)
+		c.election.changed = append(c.election.changed, c.tickets.lead)
+	}
 	return c, nil
 }
 
@@ -196,6 +216,9 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 	if c.status != nil {
 		running.Go(func() { c.status.Run(ctx) })
+	}
+	if c.tickets != nil {
+		running.Go(func() { c.tickets.run(ctx) })
 	}
 	if c.election != nil {
 		running.Go(func() { c.election.run(ctx) })

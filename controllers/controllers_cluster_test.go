@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -435,8 +436,12 @@ func TestRoleIsEnough(t *testing.T) {
 		c.REST, c.Events = config, events
 		c.Status = StatusConfig{PublishAddresses: []string{"192.0.2.1"}}
 		c.Leader = LeaderConfig{Namespace: p.namespace, Identity: "one", RetryPeriod: 100 * time.Millisecond}
+		c.Tickets = TicketsConfig{Secret: "cardea-session-tickets", Rotation: time.Second, interval: 100 * time.Millisecond}
 	})
 	r.ready(t)
+	r.wait(t, 20*time.Second, "ticket keys and their rotation", func() bool {
+		return slices.ContainsFunc(r.updates, func(u snapshot.Update) bool { return u.Keys != nil && len(u.Keys.Others) == 2 })
+	})
 	if got := r.certificate("shop.example.com"); got != "named" {
 		t.Errorf("certificate = %q, want named", got)
 	}
@@ -473,5 +478,42 @@ func TestRoleIsEnough(t *testing.T) {
 	defer tapped.mu.Unlock()
 	if len(tapped.forbidden) > 0 {
 		t.Errorf("forbidden: %q", tapped.forbidden)
+	}
+}
+
+// TestTicketKeysAreShared is that two replicas have the same secrets of
+// session tickets from one Secret, and follow its rotation by the leader.
+func TestTicketKeysAreShared(t *testing.T) {
+	p := newPlace(t)
+	keys := func(r *replica) *snapshot.TicketKeys {
+		var last *snapshot.TicketKeys
+		for _, u := range r.updates {
+			if u.Keys != nil {
+				last = u.Keys
+			}
+		}
+		return last
+	}
+	var replicas []*replica
+	for i := range 2 {
+		replicas = append(replicas, p.start(t, func(c *Config) {
+			c.Leader = LeaderConfig{Namespace: p.namespace, Identity: fmt.Sprint("replica-", i), RetryPeriod: 200 * time.Millisecond}
+			c.Tickets = TicketsConfig{Secret: "tickets", Rotation: 2 * time.Second, interval: 100 * time.Millisecond}
+		}))
+	}
+	var first *snapshot.TicketKeys
+	replicas[0].wait(t, 20*time.Second, "keys", func() bool { first = keys(replicas[0]); return first != nil })
+	for _, r := range replicas {
+		r.wait(t, 20*time.Second, "a rotation", func() bool {
+			k := keys(r)
+			return k != nil && !k.Current.Equal(first.Current) && len(k.Others) == 2
+		})
+	}
+	var s corev1.Secret
+	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: p.namespace, Name: "tickets"}, &s); err != nil {
+		t.Fatal(err)
+	}
+	if s.Type != ticketsType || len(s.Data[ticketNext]) != 32 {
+		t.Errorf("Secret of type %q with %d bytes in next, want %q and 32", s.Type, len(s.Data[ticketNext]), ticketsType)
 	}
 }

@@ -31,6 +31,8 @@ type clusterSettings struct {
 	defaultSSLCertificate             string
 	eventsClientAddress               string
 	shutdownGraceSeconds              int
+	ticketSecret                      string
+	ticketRotation                    time.Duration
 	namespace, pod                    string
 	publishServiceName, defaultSecret types.NamespacedName
 }
@@ -46,7 +48,8 @@ func newController() *cobra.Command {
 
 			Every replica watches the cluster and serves it. One of them, the holder of a
 			Lease, writes the addresses of --publish-service or --publish-address into the
-			status of the Ingresses. While the API server is away, what was read last is
+			status of the Ingresses, and rotates the secrets of TLS session tickets, which
+			all replicas share through a Secret. While the API server is away, what was read last is
 			served.
 
 			The environment variables POD_NAMESPACE and POD_NAME say where the Lease is and
@@ -78,8 +81,10 @@ func newController() *cobra.Command {
 	f.StringVar(&s.publishService, "publish-service", "", "NAMESPACE/NAME of the Service whose addresses go into the status of Ingresses.")
 	f.StringSliceVar(&s.publishAddresses, "publish-address", nil, "Addresses that go into the status of Ingresses instead.")
 	f.BoolVar(&s.updateStatus, "update-status", true, "Write the status of Ingresses.")
-	f.StringVar(&s.electionID, "election-id", "cardea-leader", "Name of the Lease whose holder writes the status.")
+	f.StringVar(&s.electionID, "election-id", "cardea-leader", "Name of the Lease whose holder is the leader.")
 	f.StringVar(&s.defaultSSLCertificate, "default-ssl-certificate", "", "NAMESPACE/NAME of the TLS Secret for clients that ask for no declared host.")
+	f.StringVar(&s.ticketSecret, "session-ticket-secret", "cardea-session-tickets", "Name of the Secret in POD_NAMESPACE with the secrets of TLS session tickets, which the leader makes and rotates; without it a session resumes only at the replica that began it.")
+	f.DurationVar(&s.ticketRotation, "session-ticket-rotation", controllers.DefaultTicketRotation, "How long a secret of session tickets is in use.")
 	f.StringVar(&s.eventsClientAddress, "events-client-address", string(controllers.ClientPrefix), "How much of client addresses Events tell the owners of Ingresses: full, prefix or none.")
 	f.IntVar(&s.shutdownGraceSeconds, "shutdown-grace-period", 0, "--shutdown-delay in seconds.")
 	s.bindSynonyms(f)
@@ -136,6 +141,9 @@ func (s *clusterSettings) parse(f *pflag.FlagSet) error {
 		}
 		*n.to = types.NamespacedName{Namespace: ns, Name: name}
 	}
+	if s.ticketRotation < time.Minute {
+		return usage("--session-ticket-rotation %s: want at least a minute", s.ticketRotation)
+	}
 	switch controllers.ClientAddress(s.eventsClientAddress) {
 	case controllers.ClientFull, controllers.ClientPrefix, controllers.ClientNone:
 	default:
@@ -180,6 +188,7 @@ func (s *clusterSettings) run(cmd *cobra.Command) error {
 		Events:         events,
 		Leader:         controllers.LeaderConfig{Namespace: s.namespace, Lease: s.electionID, Identity: s.pod},
 		Status:         s.status(),
+		Tickets:        controllers.TicketsConfig{Secret: s.ticketSecret, Rotation: s.ticketRotation},
 		Metrics:        controllerMetrics(p.registry, p.observer),
 		Logger:         log.WithName("controllers"),
 	})

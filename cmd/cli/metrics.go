@@ -2,6 +2,7 @@ package cli
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -28,9 +29,12 @@ func controllerMetrics(r prometheus.Registerer, o *observe.Observer) controllers
 		Name: "cardea_api_server_reachable", Help: "1 while the API server answers; what was read last is served on without it.",
 	})
 	leader := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "cardea_leader", Help: "1 while this replica writes the status of Ingresses.",
+		Name: "cardea_leader", Help: "1 while this replica is the leader: it writes status and rotates session ticket keys.",
 	})
-	r.MustRegister(verdicts, referenced, reads, synced, reachable, leader)
+	tickets := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "cardea_session_tickets_rotated_timestamp_seconds", Help: "When the shared secrets of TLS session tickets in force were rotated; 0 while this replica has secrets of its own.",
+	})
+	r.MustRegister(verdicts, referenced, reads, synced, reachable, leader, tickets)
 	var lastGood atomic.Pointer[[]string]
 	o.SetLastGood(func() []string {
 		if names := lastGood.Load(); names != nil {
@@ -53,6 +57,8 @@ func controllerMetrics(r prometheus.Registerer, o *observe.Observer) controllers
 		Session:    func(ok bool) { synced.Set(oneIf(ok)) },
 		Reachable:  func(answers bool) { reachable.Set(oneIf(answers)) },
 		Leader:     func(is bool) { leader.Set(oneIf(is)) },
+
+		TicketsRotated: func(at time.Time) { tickets.Set(float64(at.Unix())) },
 	}
 }
 
