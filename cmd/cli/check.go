@@ -152,7 +152,7 @@ func (s *settings) reportOn(set manifest.Set, now time.Time) (*report, error) {
 	for _, p := range set.Problems {
 		r.addProblem(p)
 	}
-	for _, v := range slices.Concat(f.result.Verdicts, f.foreign(set.Objects)) {
+	for _, v := range slices.Concat(f.result.Verdicts, f.foreign.judge(f.result.Ingresses)) {
 		r.add(v.Level, reportVerdict{
 			Object: v.Origin.Object().String(), Field: v.Origin.Field, Reason: string(v.Reason), Message: v.Message,
 		})

@@ -1,9 +1,9 @@
 package cli
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -37,8 +37,13 @@ type feed struct {
 	// unpublished endpoints of a publish that failed.
 	unpublished map[string][]snapshot.Endpoint
 	publisher   publisher
-	// stale is what lastGood returns, to any goroutine.
-	stale atomic.Pointer[[]string]
+	// named is the map of the last result in which every Secret was looked at.
+	named map[types.NamespacedName][]translate.Reference
+	// lastGoods are the Secrets that are served from an earlier content, and stale
+	// is what lastGood returns of them, to any goroutine.
+	lastGoods map[types.NamespacedName]struct{}
+	stale     atomic.Pointer[[]string]
+	foreign   foreigners
 }
 
 // newFeed returns a feed to p.
@@ -47,6 +52,8 @@ func newFeed(options translate.Options, p publisher) *feed {
 		translator:  translate.New(options),
 		store:       secrets.New(secrets.DefaultLastGoodAfterDelete),
 		secrets:     make(map[types.NamespacedName]*corev1.Secret),
+		lastGoods:   make(map[types.NamespacedName]struct{}),
+		foreign:     newForeigners(),
 		referenced:  make(map[types.NamespacedName]bool),
 		unpublished: make(map[string][]snapshot.Endpoint),
 		publisher:   p,
@@ -68,7 +75,7 @@ func (f *feed) apply(changed, gone []manifest.Object, since, now time.Time) erro
 // pass lets the time pass: certificates begin and end to be valid.
 func (f *feed) pass(now time.Time) error {
 	for _, name := range f.store.Due(now) {
-		f.translator.SetSecret(name, f.store.State(name, now))
+		f.setSecret(name, now)
 	}
 	return f.publish(time.Time{}, now)
 }
@@ -85,6 +92,7 @@ func (f *feed) next() time.Time {
 func (f *feed) set(o manifest.Object, now time.Time) {
 	switch o := o.(type) {
 	case *networkingv1.Ingress:
+		f.foreign.set(nameOf(o), o)
 		f.translator.SetIngress(o)
 	case *networkingv1.IngressClass:
 		f.translator.SetClass(o)
@@ -105,6 +113,7 @@ func (f *feed) remove(o manifest.Object, now time.Time) {
 	name := nameOf(o)
 	switch o.(type) {
 	case *networkingv1.Ingress:
+		f.foreign.set(name, nil)
 		f.translator.DeleteIngress(name)
 	case *networkingv1.IngressClass:
 		f.translator.DeleteClass(name.Name)
@@ -124,13 +133,26 @@ func (f *feed) remove(o manifest.Object, now time.Time) {
 // into the translator.
 func (f *feed) read(name types.NamespacedName, now time.Time) {
 	f.store.Update(name, f.secrets[name], now)
-	f.translator.SetSecret(name, f.store.State(name, now))
+	f.setSecret(name, now)
+}
+
+// setSecret gives the translator the state of a Secret.
+func (f *feed) setSecret(name types.NamespacedName, now time.Time) {
+	state := f.store.State(name, now)
+	if _, was := f.lastGoods[name]; was != state.LastGood {
+		if state.LastGood {
+			f.lastGoods[name] = struct{}{}
+		} else {
+			delete(f.lastGoods, name)
+		}
+		f.noteStale()
+	}
+	f.translator.SetSecret(name, state)
 }
 
 func (f *feed) publish(since, now time.Time) error {
 	before := f.result.Spec
 	f.translate(now)
-	f.noteStale(now)
 	maps.Copy(f.unpublished, f.result.Endpoints)
 	if f.result.Spec == before && len(f.unpublished) == 0 {
 		return nil
@@ -147,6 +169,10 @@ func (f *feed) publish(since, now time.Time) error {
 // One more turn is enough: Secrets name nothing.
 func (f *feed) translate(now time.Time) {
 	f.result = f.translator.Translate(now)
+	if sameMap(f.named, f.result.Secrets) {
+		return
+	}
+	f.named = f.result.Secrets
 	changed := false
 	for name, refs := range f.result.Secrets {
 		again := f.store.Want(name, translate.Purposes(refs))
@@ -177,6 +203,13 @@ func (f *feed) translate(now time.Time) {
 	}
 }
 
+// sameMap reports whether a and b are one map: the translator returns the same as
+// long as nothing in it changes, and to look through it takes time in a large
+// cluster.
+func sameMap[K comparable, V any](a, b map[K]V) bool {
+	return reflect.ValueOf(a).UnsafePointer() == reflect.ValueOf(b).UnsafePointer() && a != nil
+}
+
 func nameOf(o manifest.Object) types.NamespacedName {
 	return types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}
 }
@@ -190,45 +223,11 @@ func (f *feed) lastGood() []string {
 }
 
 // noteStale makes lastGood current.
-func (f *feed) noteStale(now time.Time) {
-	var stale []string
-	for name := range f.referenced {
-		if s := f.store.State(name, now); s.LastGood || s.Trust.LastGood {
-			stale = append(stale, name.String())
-		}
+func (f *feed) noteStale() {
+	stale := make([]string, 0, len(f.lastGoods))
+	for name := range f.lastGoods {
+		stale = append(stale, name.String())
 	}
 	slices.Sort(stale)
 	f.stale.Store(&stale)
-}
-
-// foreign returns an info on every Ingress among objects that is of a class that
-// is not served: the first thing to look at when nothing is.
-func (f *feed) foreign(objects []manifest.Object) (verdicts []translate.Verdict) {
-	for _, o := range objects {
-		in, ok := o.(*networkingv1.Ingress)
-		if !ok {
-			continue
-		}
-		if _, ours := slices.BinarySearchFunc(f.result.Ingresses, nameOf(in), compareNames); ours {
-			continue
-		}
-		class := "it names no class"
-		if in.Spec.IngressClassName != nil {
-			class = fmt.Sprintf("its class is %q", *in.Spec.IngressClassName)
-		} else if c, ok := in.Annotations[annotationClass]; ok {
-			class = fmt.Sprintf("its class is %q", c)
-		}
-		verdicts = append(verdicts, translate.Verdict{
-			Level: translate.Info, Reason: "ClassNotServed",
-			Origin:  snapshot.Origin{Kind: "Ingress", Namespace: in.Namespace, Name: in.Name, UID: string(in.UID)},
-			Message: "The Ingress is not served: " + class + ", and that is not one of those of --class and --controller-name.",
-		})
-	}
-	return verdicts
-}
-
-const annotationClass = "kubernetes.io/ingress.class"
-
-func compareNames(a, b types.NamespacedName) int {
-	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }

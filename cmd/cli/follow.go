@@ -23,7 +23,7 @@ type follower struct {
 	reread chan func()
 	told   told
 
-	set manifest.Set // the last one
+	problems []manifest.Problem // as of the last Set
 
 	mu   sync.Mutex // guards sums
 	sums sums
@@ -82,14 +82,13 @@ func (f *follower) follow(ctx context.Context, folder *manifest.Folder) {
 
 // take serves s.
 func (f *follower) take(s manifest.Set) {
-	changed, gone := manifest.Diff(f.set, s)
-	f.set = s
-	err := f.apply(changed, gone, s.Since, time.Now())
+	f.problems = s.Problems
+	err := f.apply(s.Changed, s.Gone, s.Since, time.Now())
 	f.tell(err)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.sums.changed += len(changed)
-	f.sums.gone += len(gone)
+	f.sums.changed += len(s.Changed)
+	f.sums.gone += len(s.Gone)
 	f.sums.problems, f.sums.err = s.Problems, err
 }
 
@@ -137,10 +136,10 @@ func (f *follower) tell(err error) {
 	if err != nil {
 		f.log.Error("the table was refused; the last one stays in service", "error", err.Error())
 	}
-	verdicts := slices.Concat(f.result.Verdicts, f.foreign(f.set.Objects))
+	verdicts := slices.Concat(f.result.Verdicts, f.foreign.judge(f.result.Ingresses))
 	f.verdicts.Store(&verdicts)
-	next := make(map[any]bool, len(f.set.Problems)+len(verdicts))
-	for _, p := range f.set.Problems {
+	next := make(map[any]bool, len(f.problems)+len(verdicts))
+	for _, p := range f.problems {
 		next[p] = true
 	}
 	for _, v := range verdicts {

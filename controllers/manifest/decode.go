@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -49,25 +51,78 @@ type reader struct {
 	problems []Problem
 }
 
-// read decodes all of content. Whether anything is in error, the problems say.
-func read(file string, content []byte) ([]found, []Problem) {
+// A parsed is what one document of a file gave. Its lines count from the beginning
+// of the document.
+type parsed struct {
+	objects  []found
+	problems []Problem
+}
+
+// documents holds what the YAML documents of a file gave, by the hash of their
+// text: one that did not change is not parsed again, wherever it has moved to.
+type documents map[[sha256.Size]byte]parsed
+
+// read decodes all of content. Whether anything is in error, the problems say. Of
+// a YAML file it takes over what is in old, and returns what it has now.
+func read(file string, content []byte, old documents) ([]found, []Problem, documents) {
+	if filepath.Ext(file) == ".json" {
+		r := &reader{file: file}
+		docs, errs := parseJSON(content)
+		r.all(docs, errs)
+		return r.objects, r.problems, nil
+	}
+	chunks := split(content)
+	now := make(documents, len(chunks))
+	var objects []found
+	var problems []Problem
+	for _, c := range chunks {
+		hash := sha256.Sum256(c.text)
+		p, ok := old[hash]
+		if !ok {
+			p = readChunk(file, c.text)
+		}
+		now[hash] = p
+		for _, o := range p.objects {
+			objects = append(objects, found{o.Object, o.line + c.line - 1})
+		}
+		for _, q := range p.problems {
+			q.Line += c.line - 1
+			problems = append(problems, q)
+		}
+	}
+	return objects, problems, now
+}
+
+func readChunk(file string, text []byte) parsed {
 	r := &reader{file: file}
-	docs, errs := parse(file, content)
+	d, err := parseYAML(chunk{text, 1})
+	switch {
+	case err != nil:
+		r.all(nil, []*syntaxError{err})
+	case d != nil:
+		r.all([]*document{d}, nil)
+	}
+	return parsed{r.objects, r.problems}
+}
+
+func (r *reader) all(docs []*document, errs []*syntaxError) {
 	for _, e := range errs {
-		r.problems = append(r.problems, Problem{Level: Error, File: file, Line: e.line, Message: e.text})
+		r.problems = append(r.problems, Problem{Level: Error, File: r.file, Line: e.line, Message: e.text})
 	}
 	for _, d := range docs {
 		r.document(d)
 	}
-	return r.objects, r.problems
 }
 
 // document takes one object, or the items of a list.
 func (r *reader) document(d *document) {
 	var head struct {
-		metav1.TypeMeta   `json:",inline"`
-		metav1.ObjectMeta `json:"metadata"`
-		Items             []json.RawMessage `json:"items"`
+		metav1.TypeMeta `json:",inline"`
+		Metadata        struct {
+			Name      string `json:"name"`
+			Namespace string `json:"namespace"`
+		} `json:"metadata"`
+		Items []json.RawMessage `json:"items"`
 	}
 	// A field of the wrong type is told in full below; here only the kind counts.
 	_ = k8sjson.UnmarshalCaseSensitivePreserveInts(d.json, &head)
@@ -81,7 +136,7 @@ func (r *reader) document(d *document) {
 		}
 		return
 	}
-	who := key{head.Kind, head.Namespace, head.Name}.String()
+	who := key{head.Kind, head.Metadata.Namespace, head.Metadata.Name}.String()
 	i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == head.Kind })
 	if i < 0 {
 		r.add(d, Info, who, "kind", "ignored: Cardea does not read objects of this kind")
@@ -121,13 +176,15 @@ func (d *document) item(i int, text json.RawMessage, list metav1.TypeMeta) *docu
 		}
 	}
 	prefix := index("items", i)
-	it := &document{json: text, line: d.of(prefix), lines: lines{}}
-	for path, line := range d.lines {
-		if rest, ok := strings.CutPrefix(path, prefix); ok {
-			it.lines[strings.TrimPrefix(rest, ".")] = line
+	return &document{json: text, line: d.of(prefix), locate: func() lines {
+		l := lines{}
+		for path, line := range d.all() {
+			if rest, ok := strings.CutPrefix(path, prefix); ok {
+				l[strings.TrimPrefix(rest, ".")] = line
+			}
 		}
-	}
-	return it
+		return l
+	}}
 }
 
 // object decodes, defaults and validates d as an object of kind k.
@@ -140,7 +197,8 @@ func (r *reader) object(d *document, k kind) {
 		o.SetNamespace(metav1.NamespaceDefault)
 	}
 	who := keyOf(o).String()
-	if s, ok := o.(*corev1.Secret); ok {
+	// What is not base64 is an error of decoding, but for lists of numbers.
+	if s, ok := o.(*corev1.Secret); ok && (err != nil || bytes.IndexByte(d.json, '[') >= 0) {
 		if path, msg := badBase64(d.json); path != "" {
 			r.add(d, Error, key{k.name, s.Namespace, s.Name}.String(), path, msg)
 			return

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -20,8 +19,11 @@ import (
 type document struct {
 	json []byte
 	// line of the document's first line in the file.
-	line  int
-	lines lines
+	line int
+	// locate finds the lines of all fields. It is called for the first problem
+	// alone: most documents have none, and finding them costs as much as reading.
+	locate func() lines
+	lines  lines
 }
 
 // lines maps a field path ("spec.rules[0].host") to its line in the file.
@@ -30,8 +32,9 @@ type lines map[string]int
 // of returns the line of path, or of the nearest field above it that is written
 // down, or else the line of the document.
 func (d *document) of(path string) int {
+	all := d.all()
 	for {
-		if n, ok := d.lines[path]; ok {
+		if n, ok := all[path]; ok {
 			return n
 		}
 		cut := strings.LastIndexAny(path, ".[")
@@ -45,6 +48,14 @@ func (d *document) of(path string) int {
 	}
 }
 
+// all returns the lines of all fields.
+func (d *document) all() lines {
+	if d.lines == nil {
+		d.lines = d.locate()
+	}
+	return d.lines
+}
+
 // A syntaxError is a document that cannot be read.
 type syntaxError struct {
 	line int
@@ -52,24 +63,6 @@ type syntaxError struct {
 }
 
 func (e *syntaxError) Error() string { return e.text }
-
-// parse splits the content of a file into its documents. Each yields a document
-// or an error; empty documents yield nothing.
-func parse(name string, content []byte) (docs []*document, errs []*syntaxError) {
-	if filepath.Ext(name) == ".json" {
-		return parseJSON(content)
-	}
-	for _, c := range split(content) {
-		d, err := parseYAML(c)
-		switch {
-		case err != nil:
-			errs = append(errs, err)
-		case d != nil:
-			docs = append(docs, d)
-		}
-	}
-	return docs, errs
-}
 
 // A chunk is the text of one YAML document.
 type chunk struct {
@@ -114,21 +107,25 @@ func parseYAML(c chunk) (*document, *syntaxError) {
 	if string(text) == "null" {
 		return nil, nil
 	}
-	d := &document{json: text, line: firstLine(c), lines: lines{}}
-	var root yaml.Node
-	if yaml.Unmarshal(c.text, &root) == nil {
-		d.lines.node("", &root, c.line-1)
-	}
-	return d, nil
+	return &document{json: text, line: firstLine(c), locate: func() lines {
+		l := lines{}
+		var root yaml.Node
+		if yaml.Unmarshal(c.text, &root) == nil {
+			l.node("", &root, c.line-1)
+		}
+		return l
+	}}, nil
 }
 
 // firstLine is the first line of c that holds more than a comment or a marker.
 func firstLine(c chunk) int {
-	for i, l := range bytes.Split(c.text, []byte("\n")) {
+	at := c.line
+	for l := range bytes.Lines(c.text) {
 		l = bytes.TrimSpace(l)
 		if len(l) > 0 && l[0] != '#' && !marker(l) {
-			return c.line + i
+			return at
 		}
+		at++
 	}
 	return c.line
 }
@@ -204,12 +201,14 @@ func parseJSON(content []byte) (docs []*document, errs []*syntaxError) {
 			return docs, []*syntaxError{jsonError(content, dec.InputOffset(), err)}
 		}
 		start := int(dec.InputOffset()) - len(raw)
-		d := &document{json: raw, line: lineAt(content, start), lines: lines{}}
-		walkJSON(raw, func(path string, offset int) bool {
-			d.lines[path] = lineAt(content, start+offset)
-			return true
-		})
-		docs = append(docs, d)
+		docs = append(docs, &document{json: raw, line: lineAt(content, start), locate: func() lines {
+			l := lines{}
+			walkJSON(raw, func(path string, offset int) bool {
+				l[path] = lineAt(content, start+offset)
+				return true
+			})
+			return l
+		}})
 	}
 }
 

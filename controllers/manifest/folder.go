@@ -2,8 +2,8 @@ package manifest
 
 import (
 	"crypto/sha256"
-	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +13,9 @@ const (
 	// settle is how long new content must stay the same before it counts, so that
 	// a file is not read while an editor is writing it.
 	settle = 20 * time.Millisecond
+	// placed is the same for files that were renamed into place, which are whole:
+	// just long enough that those of one deployment count together.
+	placed = 2 * time.Millisecond
 	// doubt is the same for content that loses something: an error, an empty file,
 	// a file that is gone. Many editors write by emptying or renaming first.
 	doubt = 100 * time.Millisecond
@@ -30,17 +33,31 @@ const (
 type Folder struct {
 	dir   string
 	files map[string]*file
-	// dirs are the directories that the last read walked.
+	// pending are the files of files with content that does not count yet.
+	pending map[string]*file
+	// root is dir without links, and dirs the directories, as of the last scan.
+	root string
 	dirs []string
-	// last is the Set that the last read returned.
-	last Set
+	// last is the Set that the last read returned, and places where each of its
+	// objects is.
+	last   Set
+	places []place
+	// doubled says that an object is in two places.
+	doubled bool
+}
+
+// A place is where an object was found.
+type place struct {
+	file string
+	line int
 }
 
 // A file is one file as it was accepted, and what is on disk if that differs.
 type file struct {
-	hash     [sha256.Size]byte
-	objects  []found
-	problems []Problem
+	hash      [sha256.Size]byte
+	objects   []found
+	problems  []Problem
+	documents documents
 
 	// info is what the content was read under.
 	info   fs.FileInfo
@@ -53,19 +70,22 @@ type file struct {
 type pending struct {
 	content
 	since time.Time
+	// placed says that the file was renamed into place.
+	placed bool
 }
 
 // A content is what a path held.
 type content struct {
-	hash     [sha256.Size]byte
-	gone     bool
-	objects  []found
-	problems []Problem
+	hash      [sha256.Size]byte
+	gone      bool
+	objects   []found
+	problems  []Problem
+	documents documents
 }
 
 // NewFolder returns the folder at dir. Nothing is read yet.
 func NewFolder(dir string) *Folder {
-	return &Folder{dir: dir, files: make(map[string]*file)}
+	return &Folder{dir: dir, files: make(map[string]*file), pending: make(map[string]*file)}
 }
 
 // Read reads everything and takes it as it is. The error says that the directory
@@ -75,44 +95,58 @@ func (f *Folder) Read() (Set, error) {
 		return f.last, err
 	}
 	now := time.Now()
-	for name, x := range f.files {
-		if x.next != nil {
-			f.accept(name, x)
-		}
-	}
-	return f.assemble(now), nil
+	moves := f.acceptAll(slices.Collect(maps.Keys(f.pending)))
+	return f.assemble(moves, now), nil
+}
+
+// news is what is known of what happened in the folder.
+type news struct {
+	// everything may have changed; content says that even what looks untouched may.
+	everything, content bool
+	// names are the files that something happened to, and placed those of them that
+	// were renamed into place.
+	names, placed map[string]struct{}
 }
 
 // poll looks for changes and takes those that have settled. It returns how long
 // to wait before the next call if some have not, else 0.
-func (f *Folder) poll(now time.Time, all bool) (set Set, changed bool, again time.Duration, err error) {
-	if err := f.scan(now, all); err != nil {
-		return f.last, false, 0, err
+func (f *Folder) poll(now time.Time, n news) (set Set, changed bool, again time.Duration, err error) {
+	if n.everything || n.content {
+		if err := f.scan(now, n.content); err != nil {
+			return f.last, false, 0, err
+		}
+	} else {
+		names := make(map[string]struct{}, len(n.names)+len(f.pending))
+		maps.Copy(names, n.names)
+		for name := range f.pending {
+			names[name] = struct{}{}
+		}
+		f.look(slices.Collect(maps.Keys(names)), now, false)
 	}
-	var newest, oldest time.Time
-	for _, x := range f.files {
-		if n := x.next; n != nil {
-			if n.since.After(newest) {
-				newest = n.since
-			}
-			if oldest.IsZero() || n.since.Before(oldest) {
-				oldest = n.since
-			}
+	for name := range n.placed {
+		if x := f.pending[name]; x != nil {
+			x.next.placed = true
 		}
 	}
-	if newest.IsZero() {
+	if len(f.pending) == 0 {
 		return f.last, false, 0, nil
 	}
 	// Changes are taken together, so that a Service and the Ingress that names it
 	// arrive as one.
-	if wait := settle - now.Sub(newest); wait > 0 && now.Sub(oldest) < patience {
+	var oldest time.Time
+	var wait time.Duration
+	for _, x := range f.pending {
+		wait = max(wait, x.settle()-now.Sub(x.next.since))
+		if oldest.IsZero() || x.next.since.Before(oldest) {
+			oldest = x.next.since
+		}
+	}
+	if wait > 0 && now.Sub(oldest) < patience {
 		return f.last, false, wait, nil
 	}
 	since := now
-	for name, x := range f.files {
-		if x.next == nil {
-			continue
-		}
+	var ready []string
+	for name, x := range f.pending {
 		if wait := x.wait() - now.Sub(x.next.since); wait > 0 {
 			if again == 0 || wait < again {
 				again = wait
@@ -122,13 +156,21 @@ func (f *Folder) poll(now time.Time, all bool) (set Set, changed bool, again tim
 		if x.next.since.Before(since) {
 			since = x.next.since
 		}
-		f.accept(name, x)
-		changed = true
+		ready = append(ready, name)
 	}
-	if !changed {
+	if len(ready) == 0 {
 		return f.last, false, again, nil
 	}
-	return f.assemble(since), true, again, nil
+	return f.assemble(f.acceptAll(ready), since), true, again, nil
+}
+
+// settle is how long the pending content of x must stay the same if nothing
+// about it is doubtful.
+func (x *file) settle() time.Duration {
+	if x.next.placed {
+		return placed
+	}
+	return settle
 }
 
 // wait is how long the pending content of x must stay the same.
@@ -138,13 +180,36 @@ func (x *file) wait() time.Duration {
 	if n.gone || slices.ContainsFunc(n.problems, bad) || len(n.objects) == 0 && len(x.objects) > 0 {
 		return doubt
 	}
-	return settle
+	return x.settle()
+}
+
+// A move is what a file held before it was accepted anew, and what it holds now.
+type move struct {
+	file              string
+	before, now       []found
+	troubled, trouble bool // whether there were, and are, problems
+}
+
+func (f *Folder) acceptAll(names []string) []move {
+	moves := make([]move, 0, len(names))
+	slices.Sort(names)
+	for _, name := range names {
+		x := f.pending[name]
+		m := move{file: name, before: x.objects, troubled: len(x.problems) > 0}
+		f.accept(name, x)
+		if f.files[name] != nil {
+			m.now, m.trouble = x.objects, len(x.problems) > 0
+		}
+		moves = append(moves, m)
+	}
+	return moves
 }
 
 // accept makes the pending content of x the one that counts. What it cannot say
 // because of an error stays as it was.
 func (f *Folder) accept(name string, x *file) {
 	n := x.next
+	delete(f.pending, name)
 	if n.gone {
 		delete(f.files, name)
 		return
@@ -177,41 +242,5 @@ func (f *Folder) accept(name string, x *file) {
 			})
 		}
 	}
-	x.hash, x.objects, x.problems = n.hash, n.objects, n.problems
-}
-
-// assemble makes a Set of the files as accepted; since is when their oldest change
-// was seen.
-func (f *Folder) assemble(since time.Time) Set {
-	set := Set{Since: since}
-	type place struct {
-		file string
-		line int
-	}
-	first := make(map[key]place)
-	names := make([]string, 0, len(f.files))
-	for name := range f.files {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		x := f.files[name]
-		set.Problems = append(set.Problems, x.problems...)
-		for _, o := range x.objects {
-			k := keyOf(o)
-			if p, ok := first[k]; ok {
-				set.Problems = append(set.Problems, Problem{
-					Level: Error, File: name, Line: o.line, Object: k.String(),
-					Message: fmt.Sprintf("this object is already in %s:%d; the first one counts", p.file, p.line),
-				})
-				continue
-			}
-			first[k] = place{name, o.line}
-			set.Objects = append(set.Objects, o.Object)
-		}
-	}
-	slices.SortFunc(set.Objects, func(a, b Object) int { return keyOf(a).compare(keyOf(b)) })
-	sortProblems(set.Problems)
-	f.last = set
-	return set
+	x.hash, x.objects, x.problems, x.documents = n.hash, n.objects, n.problems, n.documents
 }

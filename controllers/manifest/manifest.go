@@ -43,6 +43,9 @@ type Set struct {
 	Objects []Object
 	// Problems sorted by file and line.
 	Problems []Problem
+	// Changed are the objects that are new or not what they were in the Set before;
+	// Gone are those of the Set before that are not in this one.
+	Changed, Gone []Object
 	// Since is when the oldest of the changes in it was first seen.
 	Since time.Time
 }

@@ -140,7 +140,7 @@ func FuzzRead(f *testing.F) {
 	f.Add("a.json", `{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"Secret"}]}`)
 	f.Add("b.yaml", "kind: IngressList\napiVersion: networking.k8s.io/v1\nitems: [{spec: {rules: [{}]}}]")
 	f.Fuzz(func(t *testing.T, name, text string) {
-		objects, problems := read(name, []byte(text))
+		objects, problems, _ := read(name, []byte(text), nil)
 		for _, o := range objects {
 			if o.GetName() == "" || o.GetUID() == "" {
 				t.Errorf("an object without name or UID: %v", keyOf(o))

@@ -10,19 +10,22 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// scan compares the directory with the files as accepted and notes what differs
-// as pending. Files that look untouched are not opened unless all is set.
+// scan compares the whole directory with the files as accepted and notes what
+// differs as pending. Files that look untouched are not opened unless all is set.
 func (f *Folder) scan(now time.Time, all bool) error {
 	root, err := filepath.EvalSymlinks(f.dir)
 	if err != nil {
 		return fmt.Errorf("manifest: %w", err)
 	}
-	seen := make(map[string]bool)
-	var dirs []string
+	var names, dirs []string
 	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			if path == root {
@@ -40,8 +43,7 @@ func (f *Folder) scan(now time.Time, all bool) error {
 		}
 		if !hidden && isManifest(path) {
 			name, _ := filepath.Rel(root, path)
-			seen[name] = true
-			f.look(name, path, now, all)
+			names = append(names, name)
 		}
 		return nil
 	})
@@ -51,10 +53,13 @@ func (f *Folder) scan(now time.Time, all bool) error {
 	if len(dirs) == 0 {
 		return fmt.Errorf("manifest: %s is not a directory", f.dir)
 	}
-	f.dirs = dirs
-	for name, x := range f.files {
-		if !seen[name] {
-			f.note(x, content{gone: true}, now)
+	f.root, f.dirs = root, dirs
+	f.look(names, now, all)
+	if seen := slices.Sorted(slices.Values(names)); len(seen) < len(f.files) {
+		for name := range f.files {
+			if _, ok := slices.BinarySearch(seen, name); !ok {
+				f.note(name, content{gone: true}, now)
+			}
 		}
 	}
 	return nil
@@ -68,63 +73,117 @@ func isManifest(path string) bool {
 	return false
 }
 
-// look reads one file if it may have changed.
-func (f *Folder) look(name, path string, now time.Time, all bool) {
-	x := f.files[name]
+// look reads the files that may have changed, several at a time.
+func (f *Folder) look(names []string, now time.Time, all bool) {
+	looks := make([]sight, len(names))
+	workers := min(runtime.GOMAXPROCS(0), len(names)/8+1)
+	var next atomic.Int64
+	var working sync.WaitGroup
+	for range workers {
+		working.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(names); i = int(next.Add(1)) - 1 {
+				looks[i] = f.files[names[i]].look(names[i], filepath.Join(f.root, names[i]), all)
+			}
+		})
+	}
+	working.Wait()
+	for i, s := range looks {
+		f.see(names[i], s, now)
+	}
+}
+
+// A sight is what a look at a file found.
+type sight struct {
+	kind sightKind
+	info fs.FileInfo
+	content
+}
+
+type sightKind uint8
+
+const (
+	// nothing to see: the file is untouched, or a directory.
+	nothing sightKind = iota
+	// asAccepted: the file was read and is what counts already.
+	asAccepted
+	// asPending: the file was read and is what is pending already.
+	asPending
+	// other content.
+	other
+)
+
+// look reads the file if it may have changed. It writes to nothing; x may be nil.
+func (x *file) look(name, path string, all bool) sight {
 	info, err := os.Stat(path) // follows links, as those of ConfigMap volumes
 	if err != nil && errors.Is(err, fs.ErrNotExist) {
-		if x != nil {
-			f.note(x, content{gone: true}, now)
+		if x == nil {
+			return sight{}
 		}
-		return
+		return sight{kind: other, content: content{gone: true}}
 	}
-	if err == nil && info.IsDir() {
-		return
-	}
-	if x != nil && !all && err == nil && x.next == nil && x.untouched(info) {
-		return
+	if err == nil && info.IsDir() || x != nil && !all && err == nil && x.next == nil && x.untouched(info) {
+		return sight{}
 	}
 	var text []byte
 	if err == nil {
 		text, err = readFile(path)
 	}
+	if err != nil {
+		// The text of the error takes the place of the content's.
+		_, reason, _ := strings.Cut(err.Error(), ": ")
+		return sight{other, info, content{
+			hash:     sha256.Sum256([]byte("\x00" + err.Error())),
+			problems: []Problem{{Level: Error, File: name, Message: "cannot be read: " + cmp.Or(reason, err.Error())}},
+		}}
+	}
+	c := content{hash: sha256.Sum256(text)}
+	var old documents
+	if x != nil {
+		if c.hash == x.hash {
+			return sight{kind: asAccepted, info: info}
+		}
+		if x.next != nil && !x.next.gone && x.next.hash == c.hash {
+			return sight{kind: asPending, info: info}
+		}
+		old = x.documents
+	}
+	c.objects, c.problems, c.documents = read(name, text, old)
+	return sight{other, info, c}
+}
+
+// see takes in what a look found.
+func (f *Folder) see(name string, s sight, now time.Time) {
+	if s.kind == nothing {
+		return
+	}
+	x := f.files[name]
 	if x == nil {
 		x = &file{}
 		f.files[name] = x
 	}
-	x.info, x.readAt = info, now
-	if err != nil {
-		// The text of the error takes the place of the content's.
-		_, reason, _ := strings.Cut(err.Error(), ": ")
-		f.note(x, content{
-			hash:     sha256.Sum256([]byte("\x00" + err.Error())),
-			problems: []Problem{{Level: Error, File: name, Message: "cannot be read: " + cmp.Or(reason, err.Error())}},
-		}, now)
-		return
+	x.info, x.readAt = s.info, now
+	switch s.kind {
+	case asAccepted: // or back to it
+		x.next = nil
+		delete(f.pending, name)
+	case other:
+		f.note(name, s.content, now)
 	}
-	hash := sha256.Sum256(text)
-	if hash == x.hash {
-		x.next = nil // as accepted, or back to it
-		return
-	}
-	if x.next != nil && !x.next.gone && x.next.hash == hash {
-		return
-	}
-	c := content{hash: hash}
-	c.objects, c.problems = read(name, text)
-	f.note(x, c, now)
 }
 
-// note makes c pending for x unless it is already.
-func (f *Folder) note(x *file, c content, now time.Time) {
+// note makes c pending for a file unless it is already.
+func (f *Folder) note(name string, c content, now time.Time) {
+	x := f.files[name]
 	if n := x.next; n != nil && n.gone == c.gone && n.hash == c.hash {
 		return
 	}
 	if !c.gone && c.hash == x.hash {
 		x.next = nil
+		delete(f.pending, name)
 		return
 	}
 	x.next = &pending{content: c, since: now}
+	f.pending[name] = x
 }
 
 // untouched reports whether the file is the one that was read, by all that its

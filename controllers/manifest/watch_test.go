@@ -2,6 +2,9 @@ package manifest
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -200,7 +204,7 @@ func TestSettle(t *testing.T) {
 	step := func(d time.Duration) (Set, bool, time.Duration) {
 		t.Helper()
 		now = now.Add(d)
-		set, changed, again, err := f.poll(now, false)
+		set, changed, again, err := f.poll(now, news{everything: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -238,5 +242,134 @@ func TestSettle(t *testing.T) {
 	}
 	if seen == 0 || seen > patience+settle {
 		t.Errorf("a change beside a restless file took %v, want at most %v", seen, patience+settle)
+	}
+}
+
+// A file of many documents is read by document: those that did not change are the
+// same objects, wherever they moved to, and the lines of problems are right.
+func TestUnchangedDocumentsAreNotParsedAgain(t *testing.T) {
+	dir := t.TempDir()
+	bad := "apiVersion: v1\nkind: Service\nmetadata: {name: BAD}\nspec: {ports: [{port: 80}]}\n"
+	write(t, dir, "all.yaml", service("a", 80)+"---\n"+service("b", 80)+"---\n"+bad)
+	f := NewFolder(dir)
+	first, err := f.Read()
+	if err != nil || len(first.Objects) != 2 || len(first.Problems) != 1 || first.Problems[0].Line != 13 {
+		t.Fatalf("Read = %v, %v, want a, b and a problem in line 13", render(first), err)
+	}
+	write(t, dir, "all.yaml", "# A comment\n---\n"+service("b", 80)+"---\n"+service("a", 81)+"---\n"+bad)
+	second, err := f.Read()
+	if err != nil || len(second.Objects) != 2 || len(second.Problems) != 1 || second.Problems[0].Line != 15 {
+		t.Fatalf("Read = %v, %v, want a, b and a problem in line 15", render(second), err)
+	}
+	if second.Objects[1] != first.Objects[1] {
+		t.Error("the Service b was parsed again")
+	}
+	if len(second.Changed) != 1 || second.Changed[0].GetName() != "a" || len(second.Gone) != 0 {
+		t.Errorf("Changed = %d objects, Gone = %d, want a changed", len(second.Changed), len(second.Gone))
+	}
+	for _, text := range []string{service("b", 80), bad} {
+		if _, ok := f.files["all.yaml"].documents[sha256.Sum256([]byte("---\n"+text))]; !ok {
+			t.Errorf("the document is not remembered:\n%s", text)
+		}
+	}
+}
+
+// TestPatchIsRebuild: making a Set from the one before gives what making it from
+// all files gives, whatever happens.
+func TestPatchIsRebuild(t *testing.T) {
+	dir := t.TempDir()
+	random := rand.New(rand.NewPCG(1, 2))
+	f := NewFolder(dir)
+	last, err := f.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range 300 {
+		for range 1 + random.IntN(2) {
+			name := fmt.Sprintf("%d.yaml", random.IntN(30))
+			var text string
+			for range random.IntN(3) {
+				// Names that several files use are rare but happen.
+				text += "---\n" + service(fmt.Sprintf("s%d", random.IntN(400)), 80+random.IntN(3))
+			}
+			switch random.IntN(20) {
+			case 0:
+				_ = os.Remove(filepath.Join(dir, name))
+				continue
+			case 1:
+				text += "---\nkind: [\n"
+			}
+			write(t, dir, name, text)
+		}
+		got, err := f.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := f.rebuild()
+		if diff := cmp.Diff(render(want), render(got)); diff != "" {
+			t.Fatalf("round %d: patched and rebuilt sets differ (-rebuilt +patched):\n%s", round, diff)
+		}
+		changed, gone := Diff(last, got)
+		if !sameNames(changed, got.Changed) || !sameNames(gone, got.Gone) {
+			t.Fatalf("round %d: Changed, Gone = %v, %v, want %v, %v", round,
+				names(got.Changed), names(got.Gone), names(changed), names(gone))
+		}
+		last = got
+	}
+}
+
+func names(objects []Object) (all []string) {
+	for _, o := range objects {
+		all = append(all, keyOf(o).String())
+	}
+	slices.Sort(all)
+	return all
+}
+
+func sameNames(a, b []Object) bool { return slices.Equal(names(a), names(b)) }
+
+// A file that is renamed into place counts at once, one that is written does not.
+func TestRenamedIntoPlace(t *testing.T) {
+	dir := t.TempDir()
+	f := NewFolder(dir)
+	if _, err := f.Read(); err != nil {
+		t.Fatal(err)
+	}
+	create, rename := fsnotify.Create, fsnotify.Rename
+	event := func(op fsnotify.Op, name string) fsnotify.Event {
+		return fsnotify.Event{Op: op, Name: filepath.Join(f.root, name)}
+	}
+	for _, c := range []struct {
+		name   string
+		events []fsnotify.Event
+		placed bool
+	}{
+		{"written", []fsnotify.Event{event(create, "a.yaml"), event(fsnotify.Write, "a.yaml")}, false},
+		{"moved within the folder", []fsnotify.Event{event(rename, ".a.tmp"), event(create, "a.yaml")}, true},
+		{"moved and written to", []fsnotify.Event{event(rename, ".a.tmp"), event(create, "a.yaml"), event(fsnotify.Write, "a.yaml")}, false},
+		{"a backup was made and the file written anew", []fsnotify.Event{event(rename, "a.yaml"), event(create, "a.yaml~"), event(create, "a.yaml")}, false},
+		{"moved away and created anew", []fsnotify.Event{event(rename, "a.yaml"), event(create, "a.yaml")}, false},
+	} {
+		more := make(chan fsnotify.Event, len(c.events))
+		for _, e := range c.events[1:] {
+			more <- e
+		}
+		var n news
+		f.heard(&n, c.events[0], more)
+		_, named := n.names["a.yaml"]
+		_, placed := n.placed["a.yaml"]
+		if !named || placed != c.placed || n.everything {
+			t.Errorf("%s: named = %v, placed = %v, everything = %v, want true, %v, false", c.name, named, placed, n.everything, c.placed)
+		}
+	}
+
+	write(t, dir, "a.yaml", service("a", 80))
+	one := map[string]struct{}{"a.yaml": {}}
+	now := time.Now()
+	if _, changed, again, _ := f.poll(now, news{names: one, placed: one}); changed || again != placed {
+		t.Errorf("first sight = %v, again in %v, want to wait %v", changed, again, placed)
+	}
+	if set, changed, _, _ := f.poll(now.Add(placed), news{}); !changed || !has("a")(set) {
+		t.Errorf("after %v: changed = %v, want a", placed, changed)
 	}
 }
