@@ -25,6 +25,8 @@ var acceptances = []struct{ rule, raw, want string }{
 	{"HTTP/1.0 without Host", "GET / HTTP/1.0\r\n\r\n", "GET /  "},
 	{"Host with a port", "GET / HTTP/1.1\r\nHost: a.b-c_d:65535\r\n\r\n", "GET / a.b-c_d:65535 "},
 	{"Host with a trailing dot", "GET / HTTP/1.1\r\nHost: a.b.\r\n\r\n", "GET / a.b. "},
+	{"version 1.2 is taken for 1.1", "GET / HTTP/1.2\r\nHost: a\r\n\r\n", "GET / a "},
+	{"Host with an empty port", "GET / HTTP/1.1\r\nHost: a:\r\n\r\n", "GET / a: "},
 	{"Host with IPv4", "GET / HTTP/1.1\r\nHost: 192.0.2.1:80\r\n\r\n", "GET / 192.0.2.1:80 "},
 	{"Host with IPv6", "GET / HTTP/1.1\r\nHost: [2001:db8::1]:80\r\n\r\n", "GET / [2001:db8::1]:80 "},
 	{"Host surrounded by white space", "GET / HTTP/1.1\r\nHost: \t a \t\r\n\r\n", "GET / a "},

@@ -107,6 +107,14 @@ func (h *requestHead) version(b []byte) *outcome.Error {
 		return nil
 	}
 	if len(b) == len("HTTP/1.1") && string(b[:5]) == "HTTP/" && digit(b[5]) && b[6] == '.' && digit(b[7]) {
+		if b[5] == '1' {
+			// "A recipient that receives a message with a major version number that it
+			// implements and a minor version number higher than what it implements SHOULD
+			// process the message as if it was in the highest minor version" (RFC 9110
+			// §2.5).
+			h.req.Version = message.HTTP11
+			return nil
+		}
 		return refuseAs(outcome.VersionRefused, "HTTP/1.1 and HTTP/1.0 are served")
 	}
 	return refuse("malformed HTTP version")

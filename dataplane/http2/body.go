@@ -72,7 +72,7 @@ func (b *body) Next() ([]byte, error) {
 		if b.limit > 0 && max(b.count, b.declared) > b.limit {
 			return nil, b.fail(&outcome.Error{Side: c.side, Reason: outcome.BodyTooLarge, Detail: "the body is larger than allowed"})
 		}
-		if p := b.take(); p != nil {
+		if p := b.takeUnlessLast(); p != nil {
 			b.count += int64(len(p))
 			if b.limit > 0 && b.count > b.limit {
 				continue
@@ -90,6 +90,21 @@ func (b *body) Next() ([]byte, error) {
 			return nil, b.fail(b.s.timedOut())
 		}
 	}
+}
+
+// takeUnlessLast is take, but for the last of a client's body of known length: that is
+// kept back until END_STREAM says that no more comes. Who passed it on before would have
+// made a whole request of one that may turn out to be malformed (RFC 9113 §8.1.1).
+func (b *body) takeUnlessLast() []byte {
+	if b.withheld() {
+		return nil
+	}
+	return b.take()
+}
+
+// withheld reports whether all has come but the end of the stream; mu is held.
+func (b *body) withheld() bool {
+	return b.declared > 0 && b.got == b.declared && !b.ended && b.err == nil && b.s.c.side == outcome.Downstream && len(b.chunks) <= 1
 }
 
 // take returns what came and was not yet handed out, nil if nothing.
@@ -165,7 +180,7 @@ func (b *body) Ready() bool {
 	if b.ended || b.err != nil || b.interrupted {
 		return true
 	}
-	return b.holds()
+	return b.holds() && !b.withheld()
 }
 
 // holds reports whether something came that was not taken; mu is held.

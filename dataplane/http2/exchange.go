@@ -35,6 +35,8 @@ type Exchange struct {
 	refusal *outcome.Error
 	// mute says that the answer is dropped, because the stream is reset.
 	mute bool
+	// openEnd says that Content-Length promises no body and END_STREAM has not come.
+	openEnd bool
 	// key is the Sec-WebSocket-Key that was made up.
 	key string
 
@@ -67,7 +69,7 @@ func (x *Exchange) start(c *serverConn, id uint32) {
 	x.stream.gone = x.onGone
 	x.in.timeout = or(c.server.BodyTimeout, DefaultBodyTimeout)
 	x.head.reset(x)
-	x.refusal, x.mute, x.key = nil, false, ""
+	x.refusal, x.mute, x.openEnd, x.key = nil, false, false, ""
 	x.stage, x.continued = stageNone, false
 	x.bodyless, x.remain = false, -1
 	x.watcher, x.watched = nil, nil
@@ -96,10 +98,9 @@ func (x *Exchange) begun(endStream bool) *connError {
 	case h.refusal != nil:
 		x.refusal = h.refusal
 	}
-	if x.req.Length > 0 {
-		x.in.declared = x.req.Length
-	} else if h.lengths > 0 {
-		x.in.declared = 0
+	if h.lengths > 0 {
+		x.in.declared = max(0, x.req.Length)
+		x.openEnd = x.req.Length == 0 && !endStream && len(x.req.Upgrade) == 0
 	}
 	if endStream {
 		x.in.end()
@@ -131,6 +132,28 @@ func (x *Exchange) cutOff(err error) {
 		x.req.Method = message.InternMethod(x.head.method, x.head.last)
 	}
 	x.conn.dispatch(x)
+}
+
+// endTime is how long a request that promises no body may take to end its stream.
+const endTime = 100 * time.Millisecond
+
+// awaitEnd waits for the end of a stream that has no body according to its head. DATA
+// comes instead if the request is malformed (RFC 9113 §8.1.1), and then it is not served.
+// Some clients never end such a stream: net/http's, if trailers are announced
+// for no body. They are served when the time is over.
+func (x *Exchange) awaitEnd() {
+	c := x.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	timeout := x.in.timeout
+	x.in.timeout = endTime
+	for expired := false; !x.receivedEnd && x.err == nil && !expired; {
+		expired = x.in.wait()
+	}
+	x.in.timeout = timeout
+	if x.err != nil && x.refusal == nil {
+		x.refusal, x.mute = x.err, true
+	}
 }
 
 // finish ends the exchange after the handler has returned; mu is held.

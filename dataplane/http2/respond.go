@@ -54,6 +54,9 @@ func (x *Exchange) Head(res *message.Response) error {
 	if err := checkFields(&res.Fields); err != nil {
 		return err
 	}
+	if len(x.req.Upgrade) > 0 && !x.fits(res) {
+		return &outcome.Error{Side: outcome.Upstream, Reason: outcome.UpstreamInvalid, Detail: "answer to an upgrade request that does not accept it"}
+	}
 	x.stage = stageBody
 	if x.mute {
 		return nil
@@ -90,12 +93,17 @@ func tellsLength(method string, res *message.Response) bool {
 	return true
 }
 
-// answerConnect answers extended CONNECT. Only 101 opens the tunnel; a status that
-// the client would take for it must not pass (RFC 8441 §5).
-func (x *Exchange) answerConnect(res *message.Response) error {
-	if res.Status == 101 && !x.accepted(&res.Fields) || res.Status >= 200 && res.Status < 300 {
-		return &outcome.Error{Side: outcome.Upstream, Reason: outcome.UpstreamInvalid, Detail: "answer to an upgrade request that does not accept it"}
+// fits reports whether res may answer extended CONNECT: only 101 opens the tunnel, and
+// a status that the client would take for it must not pass (RFC 8441 §5).
+func (x *Exchange) fits(res *message.Response) bool {
+	if res.Status == 101 {
+		return x.accepted(&res.Fields)
 	}
+	return res.Status >= 300
+}
+
+// answerConnect answers extended CONNECT.
+func (x *Exchange) answerConnect(res *message.Response) error {
 	status := res.Status
 	if status == 101 {
 		status = 200

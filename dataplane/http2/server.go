@@ -475,6 +475,9 @@ func (x *Exchange) serve() {
 		}
 		x.finish()
 	}()
+	if x.openEnd {
+		x.awaitEnd()
+	}
 	c.server.Handler(x)
 }
 

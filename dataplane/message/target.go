@@ -71,6 +71,7 @@ func validIPv6(b []byte) bool {
 	return err == nil && a.Is6() && a.Zone() == ""
 }
 
+// validPort: "port = *DIGIT" (RFC 3986 §3.2.3), so that it may be empty.
 func validPort(b []byte) bool {
 	n := 0
 	for _, c := range b {
@@ -82,7 +83,7 @@ func validPort(b []byte) bool {
 			return false
 		}
 	}
-	return len(b) > 0 && len(b) <= len("65535")
+	return len(b) <= len("65535")
 }
 
 // validEscapes reports whether every '%' in a path starts a triplet.

@@ -167,7 +167,7 @@ func (x *Exchange) answer() *outcome.Error {
 // leaves room for an answer that says so.
 func (x *Exchange) sendHead(res *message.Response) *outcome.Error {
 	err := downstream(x.d.Head(res))
-	if err != nil && err.Side == outcome.Internal {
+	if err != nil && err.Side != outcome.Downstream {
 		return err
 	}
 	x.answered, x.headSent = true, true
