@@ -619,6 +619,19 @@ func TestEmptyEnd(t *testing.T) {
 			})
 		})
 	}
+	t.Run("of a method with content", func(t *testing.T) {
+		// gRPC over HTTP2: "In scenarios where the Request stream needs to be closed but no
+		// data remains to be sent implementations MUST send an empty DATA frame with this
+		// flag set", and its servers wait for that frame.
+		talk(t, s, func(d *dialogue) {
+			b := d.block(":method: POST", ":scheme: http", ":authority: example.com", ":path: /", "content-type: application/grpc")
+			d.send(string([]byte{0, 0, byte(len(b)), 1, 4, 0, 0, 0, 1}) + string(b) + "\x00\x00\x00\x00\x01\x00\x00\x00\x01")
+			d.want(hello(1)...)
+			if length != -1 {
+				t.Errorf("length = %d, want -1", length)
+			}
+		})
+	})
 	talk(t, s, func(d *dialogue) {
 		d.send(frames(d, ""))
 		d.send("\x00\x00\x00\x00\x01\x00\x00\x00\x01")

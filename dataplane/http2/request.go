@@ -241,7 +241,7 @@ func (h *requestHead) crumb(l *message.Field) {
 // end implements fieldSink: it draws the conclusions and has the request served.
 func (h *requestHead) end(endStream bool) *connError {
 	h.begun()
-	if !endStream && h.protocol == nil && h.x.conn.takeEmptyEnd(h.x.id) {
+	if !endStream && contentless(h.method) && h.x.conn.takeEmptyEnd(h.x.id) {
 		endStream = true
 	}
 	h.req.Length = -1
@@ -250,6 +250,17 @@ func (h *requestHead) end(endStream bool) *connError {
 	}
 	h.conclude(endStream)
 	return h.x.begun(endStream)
+}
+
+// contentless reports whether a request with that method has no content as a rule:
+// RFC 9110 §9.3 calls it one without generally defined semantics. How a POST ends means
+// something to gRPC, whose servers wait for DATA with END_STREAM however empty.
+func contentless(method []byte) bool {
+	switch string(method) {
+	case "GET", "HEAD", "DELETE", "OPTIONS":
+		return true
+	}
+	return false
 }
 
 func (h *requestHead) conclude(endStream bool) {
