@@ -53,27 +53,26 @@ func onService(do func(context.Context, testpb.TestServiceClient, ...grpc.CallOp
 // binary, told by the environment what to do.
 func TestInterop(t *testing.T) {
 	w := newWorld(t, 1)
-	for _, by := range []struct{ name, addr string }{
-		{"tls", w.Addr("https").String()},
-		{"plain", w.Addr("http").String()},
-	} {
-		for _, c := range cases {
-			t.Run(by.name+"/"+c.name, func(t *testing.T) {
-				cmd := exec.CommandContext(t.Context(), os.Args[0])
-				cmd.Env = append(os.Environ(), "CARDEA_CASE="+c.name, "CARDEA_ADDR="+by.addr)
-				if by.name == "tls" {
-					cmd.Env = append(cmd.Env, "CARDEA_CA="+string(w.ca))
-				}
-				var out bytes.Buffer
-				cmd.Stdout, cmd.Stderr = &out, &out
-				if err := cmd.Run(); err != nil {
-					t.Errorf("%s: %v\n%s", c.name, err, &out)
-				}
-			})
-		}
-	}
+	runCases(t, "tls", w.Addr("https").String(), w.ca)
+	runCases(t, "plain", w.Addr("http").String(), nil)
 	if got := w.failures(); len(got) > 0 {
 		t.Logf("requests that did not end well, as some cases want: %v", got)
+	}
+}
+
+// runCases runs every case against addr, in plain text without ca.
+func runCases(t *testing.T, by, addr string, ca []byte) {
+	t.Helper()
+	for _, c := range cases {
+		t.Run(by+"/"+c.name, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), os.Args[0])
+			cmd.Env = append(os.Environ(), "CARDEA_CASE="+c.name, "CARDEA_ADDR="+addr, "CARDEA_CA="+string(ca))
+			var out bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &out
+			if err := cmd.Run(); err != nil {
+				t.Errorf("%s: %v\n%s", c.name, err, &out)
+			}
+		})
 	}
 }
 

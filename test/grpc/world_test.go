@@ -77,8 +77,13 @@ func newWorld(t *testing.T, backends int) *world {
 // publish sends everything on the host to the endpoints.
 func (w *world) publish(t *testing.T, endpoints []snapshot.Endpoint) {
 	t.Helper()
-	cert := w.certificate(t)
-	err := w.Publish(snapshot.Update{
+	var key []byte
+	w.ca, key = certificate(t)
+	cert, err := snapshot.ParseCertificate(snapshot.Origin{}, w.ca, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = w.Publish(snapshot.Update{
 		Spec: &snapshot.Spec{
 			Hosts: []*snapshot.Host{{
 				Name:   hostName,
@@ -94,7 +99,8 @@ func (w *world) publish(t *testing.T, endpoints []snapshot.Endpoint) {
 	}
 }
 
-func (w *world) certificate(t *testing.T) *snapshot.Certificate {
+// certificate makes one for the host under test, and its key, in PEM.
+func certificate(t *testing.T) (certPEM, keyPEM []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -112,13 +118,8 @@ func (w *world) certificate(t *testing.T) *snapshot.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.ca = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	cert, err := snapshot.ParseCertificate(snapshot.Origin{}, w.ca,
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cert
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
 }
 
 // failures returns the requests that did not end well, by reason.
