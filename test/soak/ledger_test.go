@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -150,6 +151,9 @@ func (l *ledger) compare(v view, rec record) string {
 	upstream := slices.Contains(upstreamReasons, rec.Reason)
 	if upstream && !l.excused(rec) {
 		return "the upstream failed while the backend served"
+	}
+	if rec.Reason == "connect_refused" && strings.HasPrefix(rec.Path, "/rpc/") {
+		return "a connection was refused, and the other endpoint was not asked" // one is down at a time
 	}
 	switch v.end {
 	case whole:
