@@ -56,6 +56,7 @@ var mayImport = map[string][]string{
 	"test":         {},
 	"test/harness": {"*"},
 	"test/process": {},
+	"test/soak":    {},
 	"test/bench":   {},
 }
 
