@@ -18,6 +18,7 @@ package dataplane
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -59,6 +60,10 @@ type Config struct {
 	// of the Spec lets in, before a byte of TLS or HTTP is read from it, see
 	// [listen.Config].
 	Admit func(*outcome.Conn) outcome.Reason
+	// KeyLog, if not nil, is written the secrets of TLS sessions with clients, and
+	// UpstreamKeyLog of those with endpoints, in the NSS key log format: whoever
+	// reads it reads the traffic.
+	KeyLog, UpstreamKeyLog io.Writer
 	// Logger receives what is no outcome: trouble with a socket, panics, the
 	// drain. Nil means slog.Default.
 	Logger *slog.Logger
@@ -134,6 +139,7 @@ func New(cfg Config) (*DataPlane, error) {
 		Resolve:       cfg.Resolve,
 		AllowLoopback: cfg.AllowLoopback,
 		Own:           d.own,
+		KeyLog:        cfg.UpstreamKeyLog,
 		Sink:          cfg.Sink,
 		Logger:        d.log,
 	})
@@ -200,6 +206,7 @@ func (d *DataPlane) listen() error {
 		c.Sink = d.cfg.Sink
 		c.Handler = d.serve
 		c.Admit = d.cfg.Admit
+		c.KeyLog = d.cfg.KeyLog
 		c.Limits = limits
 		c.NextProtos = []string{"h2", "http/1.1"}
 		c.HandshakeTimeout = d.cfg.HandshakeTimeout

@@ -8,26 +8,31 @@ import (
 )
 
 // A board stands between whatever feeds the data plane and the data plane. It adds
-// the default certificate, which is the operator's and not one of the objects, and
-// remembers the endpoints in force for those who ask what is served. It is safe
+// what is the operator's and not one of the objects, the default certificate and
+// the connection policy of the flags, and remembers the endpoints in force for those who ask what is served. It is safe
 // for concurrent use.
 type board struct {
 	publisher publisher
 
 	mu        sync.Mutex
-	spec      *snapshot.Spec // as it came, without the default certificate
+	spec      *snapshot.Spec // as it came, without what is added
 	endpoints map[string][]snapshot.Endpoint
 	pools     map[string]bool
 	// defaultCertificate is what unknown names are served; nil: their handshakes
 	// are rejected.
 	defaultCertificate *snapshot.Certificate
+	// connections is that of the flags; merged is what became of it and of that of
+	// the Spec, which is the same as long as that is.
+	connections, ofSpec, merged *snapshot.ConnectionPolicy
 }
 
-func newBoard(p publisher, defaultCertificate *snapshot.Certificate) *board {
+func newBoard(p publisher, defaultCertificate *snapshot.Certificate, connections *snapshot.ConnectionPolicy) *board {
 	return &board{
 		publisher:          p,
 		endpoints:          make(map[string][]snapshot.Endpoint),
 		defaultCertificate: defaultCertificate,
+		connections:        connections,
+		merged:             connections,
 	}
 }
 
@@ -37,7 +42,7 @@ func (b *board) Publish(u snapshot.Update) error {
 	defer b.mu.Unlock()
 	if u.Spec != nil {
 		b.spec = u.Spec
-		u.Spec = b.withDefault(u.Spec)
+		u.Spec = b.complete(u.Spec)
 	}
 	if err := b.publisher.Publish(u); err != nil {
 		return err
@@ -61,15 +66,24 @@ func (b *board) setDefaultCertificate(c *snapshot.Certificate) error {
 	if b.spec == nil {
 		return nil // it comes with the first Spec
 	}
-	return b.publisher.Publish(snapshot.Update{Spec: b.withDefault(b.spec)})
+	return b.publisher.Publish(snapshot.Update{Spec: b.complete(b.spec)})
 }
 
-func (b *board) withDefault(spec *snapshot.Spec) *snapshot.Spec {
-	if b.defaultCertificate == nil {
+// complete returns spec with what is added. mu is held.
+func (b *board) complete(spec *snapshot.Spec) *snapshot.Spec {
+	if b.defaultCertificate == nil && b.connections == nil {
 		return spec
 	}
 	s := *spec
-	s.UnknownSNI, s.DefaultCertificate = snapshot.UnknownSNIDefaultCert, b.defaultCertificate
+	if b.defaultCertificate != nil {
+		s.UnknownSNI, s.DefaultCertificate = snapshot.UnknownSNIDefaultCert, b.defaultCertificate
+	}
+	if b.ofSpec != spec.Connections {
+		b.ofSpec, b.merged = spec.Connections, connectionsOf(spec.Connections, b.connections)
+	}
+	if b.connections != nil {
+		s.Connections = b.merged
+	}
 	return &s
 }
 

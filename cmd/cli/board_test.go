@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"reflect"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func (r *recorder) Publish(u snapshot.Update) error {
 
 func TestBoardKeepsEndpointsOfPoolsInForce(t *testing.T) {
 	r := new(recorder)
-	b := newBoard(r, nil)
+	b := newBoard(r, nil, nil)
 	list := []snapshot.Endpoint{{Addr: netip.MustParseAddrPort("10.0.0.1:80")}}
 	publish := func(u snapshot.Update) {
 		t.Helper()
@@ -76,7 +77,7 @@ func TestDefaultSecret(t *testing.T) {
 	defer server.Close()
 
 	r := new(recorder)
-	p := &process{board: newBoard(r, nil), log: slog.New(slog.DiscardHandler)}
+	p := &process{board: newBoard(r, nil, nil), log: slog.New(slog.DiscardHandler)}
 	if err := p.board.Publish(snapshot.Update{Spec: &snapshot.Spec{}}); err != nil {
 		t.Fatal(err)
 	}
@@ -110,4 +111,41 @@ func TestDefaultSecret(t *testing.T) {
 func quoteBytes(b []byte) []byte {
 	text, _ := json.Marshal(b) // never fails for bytes
 	return text
+}
+
+// What the table says about connections wins field by field over the flags, and
+// the same table makes the same policy, so that nothing is compiled again.
+func TestRow60BoardCompletesTheConnectionPolicy(t *testing.T) {
+	deny := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	flags := &snapshot.ConnectionPolicy{Deny: deny, MaxPerAddress: 10, NewPerSecondPerAddress: 5, Burst: 7, Max: 100, ProxyTimeout: time.Second}
+	table := &snapshot.ConnectionPolicy{MaxPerAddress: 20, NewPerSecondPerAddress: 1, Origin: snapshot.Origin{Kind: "IngressClassParameters", Name: "edge"}}
+	r := new(recorder)
+	b := newBoard(r, nil, flags)
+	publish := func(p *snapshot.ConnectionPolicy) *snapshot.ConnectionPolicy {
+		t.Helper()
+		if err := b.Publish(snapshot.Update{Spec: &snapshot.Spec{Connections: p}}); err != nil {
+			t.Fatal(err)
+		}
+		return r.updates[len(r.updates)-1].Spec.Connections
+	}
+	if got := publish(nil); got != flags {
+		t.Errorf("without a policy in the table: %+v, want that of the flags", got)
+	}
+	want := &snapshot.ConnectionPolicy{
+		Origin: table.Origin, Deny: deny, MaxPerAddress: 20, NewPerSecondPerAddress: 1, Max: 100, ProxyTimeout: time.Second,
+	}
+	first := publish(table)
+	if !reflect.DeepEqual(first, want) {
+		t.Errorf("merged = %+v, want %+v", first, want)
+	}
+	if again := publish(table); again != first {
+		t.Errorf("the same table made another policy")
+	}
+	if got := publish(nil); got != flags {
+		t.Errorf("after the table's policy went: %+v, want that of the flags", got)
+	}
+	b.connections = nil
+	if got := publish(table); got != table {
+		t.Errorf("without flags: %+v, want the table's own", got)
+	}
 }

@@ -137,7 +137,7 @@ type reportVerdict struct {
 // reportOn translates set and reports. Compiling the result proves that it would be
 // taken.
 func (s *settings) reportOn(set manifest.Set, now time.Time) (*report, error) {
-	b := newBoard(discard{}, nil)
+	b := newBoard(discard{}, nil, nil)
 	f := newFeed(s.options(), b)
 	if err := f.apply(set.Objects, nil, now, now); err != nil {
 		return nil, err

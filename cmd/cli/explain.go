@@ -88,7 +88,7 @@ func (s *settings) explainFolder(dir, raw string, httpsPort int) (*explanation, 
 	if err != nil {
 		return nil, err
 	}
-	b := newBoard(discard{}, nil)
+	b := newBoard(discard{}, nil, nil)
 	f := newFeed(s.options(), b)
 	if err := f.apply(set.Objects, nil, now, now); err != nil {
 		return nil, err

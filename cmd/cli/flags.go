@@ -27,6 +27,8 @@ type settings struct {
 	metricsMaxHosts                           int
 	handshakeTimeout, firstByteTimeout        time.Duration
 	shutdownDelay, drainTimeout               time.Duration
+	tlsKeyLog                                 string
+	connections                               connectionFlags
 }
 
 func (s *settings) bind(f *pflag.FlagSet) {
@@ -49,6 +51,8 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.IntVar(&s.metricsMaxHosts, "metrics-max-hosts", 1000, "Most hosts that get metrics of their own; the others share the host \"_other\".")
 	f.DurationVar(&s.handshakeTimeout, "handshake-timeout", time.Minute, "Time that a TLS handshake may take.")
 	f.DurationVar(&s.firstByteTimeout, "handshake-first-byte-timeout", 10*time.Second, "Time that a client of HTTPS has to send its first byte.")
+	f.StringVar(&s.tlsKeyLog, "tls-keylog", "off", "Connections whose TLS secrets are written to the file that $SSLKEYLOGFILE names, for debugging: off, downstream, upstream or both.")
+	s.connections.bind(f)
 	f.DurationVar(&s.shutdownDelay, "shutdown-delay", 0, "Time from not being ready to not accepting connections, for load balancers to notice.")
 	f.DurationVar(&s.drainTimeout, "shutdown-timeout", 30*time.Second, "Time that requests in flight have to end when shutting down.")
 }
@@ -96,6 +100,12 @@ func (s *settings) check() error {
 	}
 	if _, err := observe.ParseHandshakeMode(s.handshakeLog); err != nil {
 		return usage("--handshake-log %q: want all, failures or off", s.handshakeLog)
+	}
+	if _, err := s.connections.policy(); err != nil {
+		return err
+	}
+	if err := s.checkKeyLog(); err != nil {
+		return err
 	}
 	if s.metricsMaxHosts < 1 {
 		return usage("--metrics-max-hosts %d: want 1 or more", s.metricsMaxHosts)

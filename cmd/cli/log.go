@@ -36,6 +36,7 @@ func (p *process) observeConfig() observe.Config {
 		Revision:     revision(),
 		HandshakeLog: p.stdout,
 		LogQuery:     p.logQuery,
+		KeyLog:       p.tlsKeyLog != "off",
 	}
 	if p.accessLog {
 		c.AccessLog = p.stdout

@@ -34,6 +34,7 @@ type process struct {
 	observer     *observe.Observer
 	board        *board
 	admin, debug *webServer
+	keyLog       *keyLog
 
 	// sourceNotReady says why the source has not filled the first table yet; "" if
 	// it has. Nil: the data plane knows.
@@ -77,6 +78,10 @@ func (s *settings) open(cmd *cobra.Command, o processOptions) (_ *process, err e
 		log:      s.newLog(cmd),
 		started:  time.Now(),
 	}
+	connections, err := s.connections.policy()
+	if err != nil {
+		return nil, err
+	}
 	if s.externalHTTPSPort == 0 {
 		s.externalHTTPSPort = o.externalHTTPSPort
 	}
@@ -90,13 +95,16 @@ func (s *settings) open(cmd *cobra.Command, o processOptions) (_ *process, err e
 			p.close()
 		}
 	}()
+	if p.keyLog, err = s.openKeyLog(p.log); err != nil {
+		return nil, err
+	}
 	if p.admin, err = listenWeb("admin-addr", s.adminAddr, p.adminHandler(), p.log); err != nil {
 		return nil, err
 	}
 	if p.debug, err = listenWeb("debug-addr", s.debugAddr, p.debugHandler(), p.log); err != nil {
 		return nil, err
 	}
-	p.data, err = dataplane.New(dataplane.Config{
+	config := dataplane.Config{
 		HTTPAddr:          s.httpAddr,
 		HTTPSAddr:         s.httpsAddr,
 		ExternalHTTPPort:  o.externalHTTPPort,
@@ -108,13 +116,18 @@ func (s *settings) open(cmd *cobra.Command, o processOptions) (_ *process, err e
 		HandshakeTimeout:  s.handshakeTimeout,
 		FirstByteTimeout:  s.firstByteTimeout,
 		DrainTimeout:      s.drainTimeout,
-	})
-	if err != nil {
+	}
+	if p.keyLog != nil && p.keyLog.downstream {
+		config.KeyLog = p.keyLog.File
+	}
+	if p.keyLog != nil && p.keyLog.upstream {
+		config.UpstreamKeyLog = p.keyLog.File
+	}
+	if p.data, err = dataplane.New(config); err != nil {
 		return nil, s.dataPlaneError(err)
 	}
 	p.observer.SetOpenConnections(p.data.OpenConns)
-	p.observer.SetOpenConnections(p.data.OpenConns)
-	p.board = newBoard(p.data, p.defaultCertificate)
+	p.board = newBoard(p.data, p.defaultCertificate, connections)
 	return p, nil
 }
 
@@ -199,6 +212,7 @@ func (p *process) close() {
 	}
 	p.background.Wait()
 	p.observer.Close()
+	p.keyLog.close()
 }
 
 func (p *process) serveWeb(flag string, w *webServer, broken chan<- error) {

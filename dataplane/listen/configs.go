@@ -5,6 +5,7 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"crypto/tls"
+	"io"
 	"runtime"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ import (
 // immutable but for its session ticket keys.
 type configs struct {
 	nextProtos []string
+	keyLog     io.Writer // nil: none
 
 	// made maps configKey to *madeConfig. An entry goes when the host's TLS or the
 	// certificate is in no snapshot any more; a Config therefore holds no pointer
@@ -125,6 +127,7 @@ func (cs *configs) make(s *served) *tls.Config {
 		// Records are as large as what the engines write: they decide on latency
 		// and size themselves.
 		DynamicRecordSizingDisabled: true,
+		KeyLogWriter:                cs.keyLog,
 	}
 	if s.tls != nil && s.tls.NoHTTP2 {
 		cfg.NextProtos = slices.DeleteFunc(slices.Clone(cfg.NextProtos), func(p string) bool { return p == "h2" })

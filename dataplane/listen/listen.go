@@ -22,6 +22,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -69,6 +70,9 @@ type Config struct {
 	// Limits counts connections for the limits of the policy. Listeners that share
 	// one are limited together. Nil means one of its own.
 	Limits *Limits
+	// KeyLog, if not nil, is written the secrets of TLS sessions in the NSS key log
+	// format, a line a call, one call at a time.
+	KeyLog io.Writer
 	// NextProtos are the application protocols offered by ALPN, best first. Nil
 	// means http/1.1. A client that offers only others is served without ALPN.
 	NextProtos []string
@@ -159,6 +163,7 @@ func newListener(cfg Config, ln net.Listener) *Listener {
 		idle:  make(chan struct{}),
 	}
 	if cfg.TLS {
+		l.configs.keyLog = cfg.KeyLog
 		l.configs.init(cfg.NextProtos)
 		// configFor replaces it as soon as a ClientHello is there.
 		l.tls = &tls.Config{GetConfigForClient: l.configFor, MinVersion: tls.VersionTLS10}

@@ -148,6 +148,11 @@ func newMetrics(cfg Config) *metrics {
 	b.gaugeVec("cardea_build_info", "1, with the version of Cardea and of Go, and whether the FIPS 140-3 module is in force.",
 		"version", "revision", "go_version", "fips").
 		WithLabelValues(cfg.Version, cfg.Revision, runtime.Version(), strconv.FormatBool(fips140.Enabled())).Set(1)
+	keyLog := b.gauge("cardea_tls_keylog_enabled",
+		"1 while the secrets of TLS sessions are written to a file (--tls-keylog), by which recorded traffic can be read; else 0.")
+	if cfg.KeyLog {
+		keyLog.Set(1)
+	}
 	for _, result := range []string{"ok", "refused"} {
 		m.publishes.WithLabelValues(result)
 	}

@@ -39,6 +39,9 @@ type Config struct {
 	// Version and Revision are labels of cardea_build_info. Version "" means
 	// "unknown".
 	Version, Revision string
+	// KeyLog says that the secrets of TLS sessions are being written to a file:
+	// cardea_tls_keylog_enabled is 1 then.
+	KeyLog bool
 
 	// AccessLog takes a record for each request. Nil: none. It may be the same as
 	// HandshakeLog. Every Write is of whole lines, and one Write is made at a time.

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -46,6 +47,9 @@ type Config struct {
 	IdleTimeout time.Duration
 	// MaxDials is the most dials at one time to one endpoint. 0 means 256.
 	MaxDials int
+	// KeyLog, if not nil, is written the secrets of TLS sessions with endpoints, in
+	// the NSS key log format. Nil means that nobody is.
+	KeyLog io.Writer
 	// Sink gets a Health outcome when a name begins or ceases to resolve.
 	Sink outcome.Sink
 	// Logger is told, at level debug, when a name resolves to other addresses than
