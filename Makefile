@@ -82,9 +82,9 @@ bench: build ## Compare with nginx and HAProxy; ARGS='-run https-h1' etc., docs/
 	@bin/bench $(ARGS)
 
 .PHONY: conformance
-conformance: ## Outside suites against the data plane: h2spec, and gRPC's interoperability cases.
+conformance: build ## Outside suites against the data plane: h2spec, and gRPC's interoperability cases.
 	cd test/conformance && $(GO) test -count=1 ./...
-	cd test/grpc && $(GO) test -count=1 ./...
+	cd test/grpc && CARDEA_BIN=$(CURDIR)/bin/cardea $(GO) test -count=1 ./...
 
 .PHONY: soak
 soak: build ## All kinds of load on bin/cardea, each exchange held against its outcome; ARGS='-time 10m'.
