@@ -172,6 +172,7 @@ func (p *process) run(ctx context.Context, source func(context.Context)) error {
 	p.background.Go(func() { source(sourceCtx) })
 	p.background.Go(func() { p.reloadOnHangup(sourceCtx) })
 	p.background.Go(func() { p.followFiles(sourceCtx) })
+	p.background.Go(func() { trimMemory(sourceCtx) })
 	ended := make(chan error, 1)
 	go func() { ended <- p.data.Run(dataCtx) }()
 	p.logAddresses()

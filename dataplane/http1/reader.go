@@ -164,6 +164,34 @@ func (r *reader) read(p []byte, now, until time.Time) (int, error) {
 	}
 }
 
+// An inputAwaiter is a connection that can wait without reading. What it holds in a
+// buffer of its own it may overlook: it is called after a read that timed out.
+type inputAwaiter interface{ AwaitInput() error }
+
+// await waits until the connection has something to read, where it can. That takes
+// less stack than a read, which goes through all of TLS: the runtime halves the
+// stack of an idle connection then. Its errors are those of read.
+func (r *reader) await(until time.Time) error {
+	conn, ok := r.conn.(inputAwaiter)
+	for ok {
+		r.arm(time.Now(), until)
+		if r.interrupted.Load() {
+			return errInterrupted
+		}
+		err := conn.AwaitInput()
+		if !isTimeout(err) {
+			break // also an error: read meets it again
+		}
+		if r.interrupted.Load() {
+			return errInterrupted
+		}
+		if !time.Now().Before(until) {
+			return os.ErrDeadlineExceeded
+		}
+	}
+	return nil
+}
+
 // yield lets other goroutines run before a read that would most likely find
 // nothing, because what it waits for was only just asked for. On a busy machine it
 // is there by the time the others have had their turn, which saves the read that

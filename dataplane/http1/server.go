@@ -94,7 +94,7 @@ func (s *Server) Serve(conn net.Conn, info *outcome.Conn) {
 	defer s.track(c, false)
 	defer conn.Close()
 	info.Reason = outcome.OK
-	for keep := true; keep && c.await(); {
+	for keep := true; keep && (c.await() || c.quiet && c.sleep()); {
 		if c.startsHTTP2() {
 			c.handOver()
 			return
@@ -166,14 +166,16 @@ type serverConn struct {
 	state    atomic.Int32
 	requests int
 	first    [1]byte
+	// quiet says that nothing came for grace.
+	quiet bool
 }
 
 // exchanges that no connection uses.
 var exchanges = sync.Pool{New: func() any { return new(Exchange) }}
 
 // await waits for the first byte of a request. The buffers are kept for the time
-// of grace: on a busy connection the next request is there before. Then the
-// connection waits with a buffer of one byte.
+// of grace: on a busy connection the next request is there before. If it is not,
+// await returns with quiet set.
 func (c *serverConn) await() bool {
 	s := c.server
 	if c.rd.buffered() > 0 {
@@ -188,30 +190,54 @@ func (c *serverConn) await() bool {
 	}
 	c.take()
 	now := time.Now()
-	end := now.Add(or(s.IdleTimeout, DefaultIdleTimeout))
-	early := now.Add(grace)
-	if end.Before(early) {
-		early = end
-	}
+	early := now.Add(min(grace, or(s.IdleTimeout, DefaultIdleTimeout)))
 	yield()
 	n, err := c.rd.read(c.rd.buf.b, now, early)
-	if errors.Is(err, os.ErrDeadlineExceeded) && early.Before(end) {
-		c.release()
-		c.state.CompareAndSwap(connFresh, connIdle)
-		if s.draining.Load() {
-			return false
-		}
-		if n, err = c.rd.read(c.first[:], early, end); n > 0 {
-			c.take()
-			copy(c.rd.buf.b, c.first[:])
-		}
-	}
+	return c.received(n, err)
+}
+
+// received says whether a request has begun with n bytes in the buffer.
+func (c *serverConn) received(n int, err error) bool {
 	if err != nil {
-		c.ended(err)
+		c.quiet = errors.Is(err, os.ErrDeadlineExceeded) && or(c.server.IdleTimeout, DefaultIdleTimeout) > grace
+		if !c.quiet {
+			c.ended(err)
+		}
 		return false
 	}
 	c.rd.w = n
 	return c.state.CompareAndSwap(connIdle, connActive) || c.state.CompareAndSwap(connFresh, connActive)
+}
+
+// sleep is await after grace: the connection waits without a buffer, and with as
+// little stack as it can, so that the runtime may shrink that.
+func (c *serverConn) sleep() bool {
+	s := c.server
+	c.quiet = false
+	c.release()
+	c.state.CompareAndSwap(connFresh, connIdle)
+	if s.draining.Load() {
+		return false
+	}
+	until := time.Now().Add(or(s.IdleTimeout, DefaultIdleTimeout) - grace)
+	if err := c.rd.await(until); err != nil {
+		c.ended(err)
+		return false
+	}
+	return c.wake(until)
+}
+
+// wake reads what has come. Until it is something, not a mere part of a TLS record,
+// one byte is buffer enough.
+func (c *serverConn) wake(until time.Time) bool {
+	n, err := c.rd.read(c.first[:], time.Now(), until)
+	if err != nil {
+		c.ended(err)
+		return false
+	}
+	c.take()
+	copy(c.rd.buf.b, c.first[:n])
+	return c.received(n, nil)
 }
 
 // ended notes why the connection ended between two requests.

@@ -80,12 +80,44 @@ func (r *reader) more(n int, until time.Time) error {
 
 // await waits for input without holding a buffer.
 func (r *reader) await(until time.Time) error {
+	if err := r.awaitInput(until); err != nil {
+		return err
+	}
 	n, err := r.read(r.one[:], until)
 	if n > 0 {
 		r.buf = takeBuffer(smallSize)
 		r.buf.w = copy(r.buf.b, r.one[:n])
 	}
 	return err
+}
+
+// An inputAwaiter is a connection that can wait without reading. What it holds in a
+// buffer of its own it may overlook: it is called after a read that timed out.
+type inputAwaiter interface{ AwaitInput() error }
+
+// awaitInput waits until the connection has something to read, where it can. That
+// takes less stack than a read, which goes through all of TLS: the runtime halves
+// the stack of an idle connection then. Its errors are those of read.
+func (r *reader) awaitInput(until time.Time) error {
+	conn, ok := r.conn.(inputAwaiter)
+	for ok {
+		r.now = time.Now()
+		r.arm(until)
+		if r.interrupted.Load() {
+			return errInterrupted
+		}
+		err := conn.AwaitInput()
+		if !isTimeout(err) {
+			break // also an error: read meets it again
+		}
+		if r.interrupted.Load() {
+			return errInterrupted
+		}
+		if r.now = time.Now(); !until.IsZero() && !r.now.Before(until) {
+			return os.ErrDeadlineExceeded
+		}
+	}
+	return nil
 }
 
 // release gives the buffer back if it holds nothing.

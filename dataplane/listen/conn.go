@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -81,6 +82,19 @@ func (c *conn) Read(p []byte) (int, error) {
 		}
 	}
 	return n, err
+}
+
+// AwaitInput waits until Read has something to return, the end or an error
+// included. It is for who waits long and should hold little. Its errors are those
+// of Read's deadline and of Close, and errors.ErrUnsupported.
+func (c *conn) AwaitInput() error {
+	if c.replay != nil {
+		return nil
+	}
+	if a, ok := c.Conn.(interface{ AwaitInput() error }); ok {
+		return a.AwaitInput()
+	}
+	return errors.ErrUnsupported
 }
 
 // reread reads what was read ahead.

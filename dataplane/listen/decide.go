@@ -81,6 +81,11 @@ func (s *secured) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// AwaitInput is that of the connection below TLS. Of what crypto/tls has read already
+// it knows nothing: call it after a Read that ran into its deadline, when there is
+// no whole record.
+func (s *secured) AwaitInput() error { return s.c.AwaitInput() }
+
 func (s *secured) Close() error {
 	s.c.settle()
 	return s.Conn.Close()

@@ -56,13 +56,16 @@ type input struct {
 	p     []byte
 	n     int
 	errno syscall.Errno
+	// turn counts the reads since the last ordinary one. flags are those of recv(2).
 	turn  int
+	flags uintptr
+	one   [1]byte
 }
 
 // read reports whether the call is done, else it waits for the poller.
 func (in *input) read(fd uintptr) bool {
 	for {
-		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(in.p))), uintptr(len(in.p)), 0, 0, 0)
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(in.p))), uintptr(len(in.p)), in.flags, 0, 0)
 		switch errno {
 		case syscall.EINTR:
 			continue
@@ -85,7 +88,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		in.turn = 0
 		return c.TCPConn.Read(p)
 	}
-	in.p, in.n, in.errno = p, 0, 0
+	in.p, in.n, in.errno, in.flags = p, 0, 0, 0
 	err := c.raw.Read(in.do)
 	in.p = nil
 	switch {
@@ -97,6 +100,22 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	return in.n, nil
+}
+
+// AwaitInput waits until there is something to read: bytes, the end, or an error. It
+// reads nothing, and needs less stack than a Read through TLS: who waits for long
+// holds less memory. Its error is that of the deadline for reading, or of Close.
+func (c *Conn) AwaitInput() error {
+	in := &c.in
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.p, in.flags = in.one[:], syscall.MSG_PEEK
+	err := c.raw.Read(in.do)
+	in.p = nil
+	if err != nil {
+		return c.wrapped("read", err)
+	}
+	return nil
 }
 
 // An output is the arguments and the result of a write; see input.

@@ -4,6 +4,7 @@ package socket_test
 
 import (
 	"io"
+	"net"
 	"os"
 	"testing"
 	"time"
@@ -35,4 +36,44 @@ func TestWriteMore(t *testing.T) {
 	if _, err := io.ReadFull(far, got); err != nil || string(got) != "first second" {
 		t.Errorf("the peer got %q, %v, want %q", got, err, "first second")
 	}
+}
+
+func TestAwaitInput(t *testing.T) {
+	near, far := pair(t)
+	c := socket.Wrap(near).(*socket.Conn)
+
+	_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
+	checkError(t, c, c.AwaitInput(), "read", os.ErrDeadlineExceeded)
+	_ = c.SetReadDeadline(time.Time{})
+
+	awaited := make(chan error)
+	go func() { awaited <- c.AwaitInput() }()
+	if _, err := far.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-awaited; err != nil {
+		t.Errorf("AwaitInput = %v, want nil", err)
+	}
+	b := make([]byte, 2)
+	if n, err := c.Read(b); n != 1 || b[0] != 'x' || err != nil {
+		t.Errorf("Read after AwaitInput = %d, %v, %q, want the byte that came", n, err, b)
+	}
+
+	go func() { awaited <- c.AwaitInput() }()
+	_ = far.CloseWrite()
+	if err := <-awaited; err != nil {
+		t.Errorf("AwaitInput at the end = %v, want nil: there is an end to read", err)
+	}
+	if n, err := c.Read(b); n != 0 || err != io.EOF {
+		t.Errorf("Read after it = %d, %v, want EOF", n, err)
+	}
+}
+
+func TestCloseEndsAwaitInput(t *testing.T) {
+	near, _ := pair(t)
+	c := socket.Wrap(near).(*socket.Conn)
+	awaited := make(chan error)
+	go func() { awaited <- c.AwaitInput() }()
+	_ = c.Close()
+	checkError(t, c, <-awaited, "read", net.ErrClosed)
 }
