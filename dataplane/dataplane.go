@@ -91,6 +91,9 @@ type Config struct {
 	// HalfCloseTimeout is how long an HTTP/1 client that has closed its half of the
 	// connection is taken to wait for its answer. 0 means 10 s.
 	HalfCloseTimeout time.Duration
+	// MinBodyRate is the least number of bytes per second of a request body. 0 means
+	// 256, negative no limit; see [proxy.Config].
+	MinBodyRate int
 	// MaxHead is the most bytes, MaxFields the most field lines of a request head.
 	// 0 means the default of packages http1 and http2.
 	MaxHead, MaxFields int
@@ -154,6 +157,7 @@ func New(cfg Config) (*DataPlane, error) {
 		Early:             cfg.Early,
 		Filters:           slices.Concat([]proxy.Filter{filter.RedirectHTTPS(httpsPort)}, cfg.Filters),
 		Sink:              cfg.Sink,
+		MinBodyRate:       cfg.MinBodyRate,
 		ExternalHTTPPort:  httpPort,
 		ExternalHTTPSPort: httpsPort,
 		Logger:            d.log,

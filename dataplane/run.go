@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/cardea-dev/cardea/dataplane/outcome"
 )
 
 // Run serves until ctx ends, then drains: it stops to accept, lets the exchanges
@@ -53,9 +55,24 @@ func (d *DataPlane) drain(ctx context.Context) {
 			break
 		}
 	}
-	cut := d.proxy.InFlight()
+	cut := d.unended()
 	d.Close()
-	d.log.Info("drained", "seconds", time.Since(start).Seconds(), "cut", cut)
+	cut.Duration = time.Since(start)
+	d.log.Info("drained", "seconds", cut.Duration.Seconds(),
+		"cut_requests", cut.Requests, "cut_tunnels", cut.Tunnels, "cut_connections", cut.Connections)
+	if d.cfg.Sink.Drain != nil {
+		d.cfg.Sink.Drain(cut)
+	}
+}
+
+// unended counts what is under way.
+func (d *DataPlane) unended() *outcome.Drain {
+	o := &outcome.Drain{Tunnels: d.proxy.Tunnels()}
+	o.Requests = max(0, d.proxy.InFlight()-o.Tunnels)
+	for _, n := range d.OpenConns() {
+		o.Connections += n
+	}
+	return o
 }
 
 // Close cuts everything at once. Run calls it at its end; it is for a DataPlane

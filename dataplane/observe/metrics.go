@@ -50,7 +50,8 @@ type metrics struct {
 	tableCerts      prometheus.Gauge
 	tableEndpoints  prometheus.Gauge
 
-	dropped *prometheus.CounterVec
+	dropped  *prometheus.CounterVec
+	drainCut *prometheus.CounterVec
 
 	families []family
 	// connOf and shakeOf find the series of a listener; they are few.
@@ -142,8 +143,14 @@ func newMetrics(cfg Config) *metrics {
 		tableCerts:     b.gauge("cardea_certificates", "Distinct certificates in the table."),
 		tableEndpoints: b.gauge("cardea_endpoints", "Endpoints in all pools."),
 
+		drainCut: b.counters("cardea_drain_cut_total",
+			"What the drain at the end of the process cut because it did not end in time, by kind: request, tunnel, connection. The record of the log, \"drained\", has the same figures: a process that ends may not be scraped again.", "kind"),
+
 		dropped: b.counters("cardea_log_records_dropped_total",
 			"Records that a log (access, handshake) could not take in time.", "log"),
+	}
+	for _, kind := range []string{"request", "tunnel", "connection"} {
+		m.drainCut.WithLabelValues(kind) // there before anything is cut, so that a first one is an increase
 	}
 	b.gaugeVec("cardea_build_info", "1, with the version of Cardea and of Go, and whether the FIPS 140-3 module is in force.",
 		"version", "revision", "go_version", "fips").

@@ -174,6 +174,7 @@ func (o *Observer) Sink() outcome.Sink {
 		},
 		Health:  o.metrics.healthChange,
 		Publish: o.metrics.publish,
+		Drain:   o.metrics.drained,
 	}
 }
 

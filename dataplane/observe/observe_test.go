@@ -270,6 +270,12 @@ func TestConnectionsAndHealth(t *testing.T) {
 	w.want(t, "cardea_secret_last_good", map[string]float64{"namespace=shop secret=tls": 1})
 }
 
+func TestDrain(t *testing.T) {
+	w := newWorld(t, Config{})
+	w.sink.Drain(&outcome.Drain{Requests: 3, Tunnels: 2, Connections: 9})
+	w.want(t, "cardea_drain_cut_total", map[string]float64{"kind=request": 3, "kind=tunnel": 2, "kind=connection": 9})
+}
+
 func TestPublish(t *testing.T) {
 	w := newWorld(t, Config{Version: "v1.2.3"})
 	w.publish(t, host("a.test", "api", cert("tls", 1)), host("b.test", "api", cert("tls", 1)))

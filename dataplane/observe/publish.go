@@ -77,3 +77,10 @@ func (h *hosts) serveDefault(spec *snapshot.Spec) {
 	}
 	h.defaultOf = now
 }
+
+// drained counts what was cut at the end.
+func (m *metrics) drained(d *outcome.Drain) {
+	m.drainCut.WithLabelValues("request").Add(float64(d.Requests))
+	m.drainCut.WithLabelValues("tunnel").Add(float64(d.Tunnels))
+	m.drainCut.WithLabelValues("connection").Add(float64(d.Connections))
+}

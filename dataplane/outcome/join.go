@@ -9,6 +9,7 @@ func Join(sinks ...Sink) Sink {
 		request   []func(*Request)
 		health    []func(*Health)
 		publish   []func(*Publish)
+		drain     []func(*Drain)
 	)
 	for _, s := range sinks {
 		conn = appendFunc(conn, s.Conn)
@@ -16,6 +17,7 @@ func Join(sinks ...Sink) Sink {
 		request = appendFunc(request, s.Request)
 		health = appendFunc(health, s.Health)
 		publish = appendFunc(publish, s.Publish)
+		drain = appendFunc(drain, s.Drain)
 	}
 	return Sink{
 		Conn:      each(conn),
@@ -23,6 +25,7 @@ func Join(sinks ...Sink) Sink {
 		Request:   each(request),
 		Health:    each(health),
 		Publish:   each(publish),
+		Drain:     each(drain),
 	}
 }
 

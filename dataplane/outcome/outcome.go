@@ -29,6 +29,8 @@ type Sink struct {
 	Health func(*Health)
 	// Publish is called once per publish, also for one that was refused.
 	Publish func(*Publish)
+	// Drain is called once, when the data plane has ended.
+	Drain func(*Drain)
 }
 
 // Result is how a handshake ended.
@@ -188,6 +190,14 @@ type Request struct {
 	FieldsDropped int
 	// Upgraded says that the exchange became a tunnel.
 	Upgraded bool
+}
+
+// A Drain is the end of a data plane.
+type Drain struct {
+	Duration time.Duration
+	// What had not ended in time and was cut: requests, without tunnels; tunnels; and
+	// connections, theirs and those without a request.
+	Requests, Tunnels, Connections int
 }
 
 // Health is a change of what is known of an endpoint or a name.

@@ -81,6 +81,7 @@ const (
 	BadBody         Reason = "bad_body"
 	HeadTimeout     Reason = "head_timeout"
 	BodyTimeout     Reason = "body_timeout"
+	BodyTooSlow     Reason = "body_too_slow"
 	SendTimeout     Reason = "send_timeout"
 	ClientClosed    Reason = "client_closed"
 	ExpectationFail Reason = "expectation_failed"

@@ -99,6 +99,7 @@ var infos = []Info{
 	{BadBody, req, 400, "the request body's framing is malformed", ""},
 	{HeadTimeout, req, 408, "the request head did not arrive in time", ""},
 	{BodyTimeout, req, 408, "the request body did not arrive in time", ""},
+	{BodyTooSlow, req, 408, "the request body arrived, but more slowly than allowed", "Look for an attack (slow bodies), or for clients on a very bad network."},
 	{SendTimeout, req, 0, "the client did not take the response in time", ""},
 	{ClientClosed, req, 499, "the client left before the answer was complete", ""},
 	{ExpectationFail, req, 417, "the request expects something other than 100-continue", ""},

@@ -38,6 +38,10 @@ type Config struct {
 	Filters []Filter
 	// Sink receives the outcome of each request.
 	Sink outcome.Sink
+	// MinBodyRate is the least number of bytes per second of a request body, judged
+	// over each half minute for which the client is waited for and until the endpoint
+	// answers. 0 means 256, negative no limit. gRPC is not held to it.
+	MinBodyRate int
 	// ExternalHTTPPort and ExternalHTTPSPort are the ports that clients use, for
 	// X-Forwarded-Port. 0 means the port of the listener.
 	ExternalHTTPPort, ExternalHTTPSPort int
@@ -54,11 +58,13 @@ type Proxy struct {
 	filters   []Filter
 	sink      func(*outcome.Request)
 	ports     [2]int // plain, TLS
+	bodyRate  int
 	log       *slog.Logger
 	policies  policies
 	panics    panicSites
 	exchanges sync.Pool // of *Exchange
 	inFlight  atomic.Int64
+	tunnels   atomic.Int64
 	// dials bounds the connects under way; stop ends it.
 	dials context.Context
 	stop  context.CancelFunc
@@ -75,6 +81,9 @@ func New(cfg Config) *Proxy {
 		ports:     [2]int{cfg.ExternalHTTPPort, cfg.ExternalHTTPSPort},
 		log:       cfg.Logger,
 	}
+	if p.bodyRate = max(cfg.MinBodyRate, 0); cfg.MinBodyRate == 0 {
+		p.bodyRate = DefaultMinBodyRate
+	}
 	if p.sink == nil {
 		p.sink = func(*outcome.Request) {}
 	}
@@ -88,6 +97,9 @@ func New(cfg Config) *Proxy {
 
 // InFlight returns the number of exchanges that are being served.
 func (p *Proxy) InFlight() int { return int(p.inFlight.Load()) }
+
+// Tunnels returns how many of them are tunnels: upgraded connections.
+func (p *Proxy) Tunnels() int { return int(p.tunnels.Load()) }
 
 // Close makes every connect that is under way fail: nothing new can begin.
 func (p *Proxy) Close() { p.stop() }

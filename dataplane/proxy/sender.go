@@ -45,11 +45,15 @@ func (x *Exchange) sendRest() (err *outcome.Error) {
 // flow passes the body on as it comes.
 func (x *Exchange) flow() error {
 	body := x.d.Body()
-	for {
+	pace := x.pace()
+	// Who waits for 100 (Continue) waits for the endpoint.
+	for asked := x.in.Expect; ; asked = false {
+		var since time.Time
 		if !body.Ready() {
 			if err := x.up.Flush(); err != nil {
 				return err
 			}
+			since = time.Now()
 		}
 		chunk, err := x.next(body)
 		if err == io.EOF {
@@ -57,6 +61,13 @@ func (x *Exchange) flow() error {
 		}
 		if err != nil {
 			return err
+		}
+		var waited time.Duration
+		if !since.IsZero() && !asked {
+			waited = time.Since(since)
+		}
+		if !pace.add(len(chunk), waited) && !x.heard.Load() {
+			return errTooSlow // an endpoint that has answered has the say itself
 		}
 		if err := x.up.Write(chunk); err != nil {
 			return err

@@ -37,6 +37,8 @@ func (x *Exchange) tunnel(res *message.Response) *outcome.Error {
 		return err
 	}
 	x.out.Upgraded = true
+	x.proxy.tunnels.Add(1)
+	defer x.proxy.tunnels.Add(-1)
 	up, err := x.up.Tunnel()
 	if err != nil {
 		return typed(err, outcome.Upstream, outcome.UpstreamInvalid)
