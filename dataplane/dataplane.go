@@ -155,7 +155,7 @@ func New(cfg Config) (*DataPlane, error) {
 		Current:           d.current.Load,
 		Upstreams:         d.upstreams,
 		Early:             cfg.Early,
-		Filters:           slices.Concat([]proxy.Filter{filter.RedirectHTTPS(httpsPort)}, cfg.Filters),
+		Filters:           slices.Concat([]proxy.Filter{filter.RedirectHTTPS(httpsPort), filter.ClientAuth}, cfg.Filters),
 		Sink:              cfg.Sink,
 		MinBodyRate:       cfg.MinBodyRate,
 		ExternalHTTPPort:  httpPort,

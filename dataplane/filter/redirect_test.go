@@ -19,7 +19,7 @@ func TestRedirectHTTPS(t *testing.T) {
 	redirected := snapshot.Policy{RedirectHTTPS: true}
 	plain := &outcome.Conn{Remote: netip.MustParseAddrPort("192.0.2.7:1")}
 	balancer := &outcome.Conn{Remote: netip.MustParseAddrPort("10.0.0.1:1")}
-	secure := &outcome.Conn{Remote: plain.Remote, TLS: &outcome.Handshake{}}
+	secure := &outcome.Conn{Remote: plain.Remote, TLS: &outcome.Handshake{Security: (*snapshot.TLS)(nil).Security(nil)}}
 	// Every request that is not redirected gets the 503 of its route.
 	for _, tt := range []struct {
 		name     string
@@ -118,5 +118,6 @@ func (c *client) Flush() error                              { return nil }
 func (c *client) End(*message.Fields) error                 { return nil }
 func (c *client) Abort()                                    {}
 func (c *client) Close()                                    {}
+func (c *client) Retire()                                   {}
 func (c *client) Watch(func()) func()                       { return func() {} }
 func (c *client) Tunnel() (io.ReadWriteCloser, error)       { return nil, io.ErrUnexpectedEOF }

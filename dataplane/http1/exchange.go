@@ -189,6 +189,9 @@ func (x *Exchange) Close() {
 	}
 }
 
+// Retire is Close: a connection carries one exchange after the other.
+func (x *Exchange) Retire() { x.Close() }
+
 // Abort cuts the response so that the client can tell that it is incomplete. It
 // does nothing after End.
 func (x *Exchange) Abort() {

@@ -207,6 +207,11 @@ func (x *Exchange) Limit(maxBody int64, body, send time.Duration) {
 // on.
 func (x *Exchange) Close() {}
 
+// Retire begins to end the connection, as a shutdown of the server would: by
+// GOAWAY in two steps, behind which this stream and the others that are open go
+// on.
+func (x *Exchange) Retire() { x.conn.shutdown() }
+
 // Abort cuts the response so that the client can tell that it is incomplete. It
 // does nothing after End.
 func (x *Exchange) Abort() {

@@ -42,6 +42,7 @@ type configKey struct {
 // madeConfig is a Config with what its ticket keys are derived from.
 type madeConfig struct {
 	*tls.Config
+	auth     *clientAuth // nil: no client certificate is asked for
 	boundary []byte
 }
 
@@ -61,9 +62,11 @@ type served struct {
 	security snapshot.Security
 }
 
-// of returns the Config for s and a client that offers protos.
-func (cs *configs) of(s *served, protos []string) *tls.Config {
-	cfg := cs.shared(s)
+// of returns the Config for s and a client that offers protos, and what it demands
+// of client certificates.
+func (cs *configs) of(s *served, protos []string) (*tls.Config, *clientAuth) {
+	m := cs.shared(s)
+	cfg := m.Config
 	if !s.policy.RejectALPN && len(protos) > 0 && !overlap(protos, cfg.NextProtos) {
 		// crypto/tls ends the handshake of a client that offers other protocols
 		// only. Such clients are rare (a TLS-ALPN probe, an old SPDY client) and
@@ -72,23 +75,27 @@ func (cs *configs) of(s *served, protos []string) *tls.Config {
 		cfg = cfg.Clone()
 		cfg.NextProtos = nil
 	}
-	return cfg
+	return cfg, m.auth
 }
 
-func (cs *configs) shared(s *served) *tls.Config {
+func (cs *configs) shared(s *served) *madeConfig {
 	key := configKey{policy: weak.Make(s.policy), cert: weak.Make(s.cert)}
 	if s.tls != nil {
 		key.host = weak.Make(s.tls)
 	}
 	if v, ok := cs.made.Load(key); ok {
-		return v.(*madeConfig).Config
+		return v.(*madeConfig)
 	}
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if v, ok := cs.made.Load(key); ok {
-		return v.(*madeConfig).Config
+		return v.(*madeConfig)
 	}
 	m := &madeConfig{Config: cs.make(s), boundary: s.boundary()}
+	if s.tls != nil && s.tls.ClientAuth != nil {
+		m.auth = newClientAuth(s.tls.ClientAuth)
+		m.auth.apply(m.Config)
+	}
 	m.setKeys(cs.keys)
 	cs.made.Store(key, m)
 	forget := func(key configKey) { cs.made.Delete(key) }
@@ -100,7 +107,7 @@ func (cs *configs) shared(s *served) *tls.Config {
 		// The built-in policies are always there.
 		runtime.AddCleanup(s.policy, forget, key)
 	}
-	return m.Config
+	return m
 }
 
 // setKeys replaces the secrets of the session tickets, for every Config that

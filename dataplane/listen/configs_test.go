@@ -114,15 +114,15 @@ func TestConfigsAreSharedAndCollected(t *testing.T) {
 	}
 	cert := certificate("ec", ecKey(), "ec.example.com")
 	host := declare("ec.example.com", cert)
-	cfg := cs.of(serve(host), nil)
-	if again := cs.of(serve(host), []string{"h2", "http/1.1"}); again != cfg {
+	cfg, _ := cs.of(serve(host), nil)
+	if again, _ := cs.of(serve(host), []string{"h2", "http/1.1"}); again != cfg {
 		t.Error("of() made a second Config for a certificate of a host, want the same")
 	}
-	if odd := cs.of(serve(host), []string{"h2"}); odd == cfg || len(odd.NextProtos) > 0 || len(cfg.NextProtos) == 0 {
+	if odd, _ := cs.of(serve(host), []string{"h2"}); odd == cfg || len(odd.NextProtos) > 0 || len(cfg.NextProtos) == 0 {
 		t.Error("of() without common protocol: want a Config of its own without NextProtos")
 	}
 	other := declare("ec.example.com", cert)
-	if second := cs.of(serve(other), nil); second == cfg {
+	if second, _ := cs.of(serve(other), nil); second == cfg {
 		t.Error("of() gives two hosts one Config, want one each")
 	}
 	if n := size(); n != 2 {
@@ -153,7 +153,7 @@ func TestPolicyOfConfigs(t *testing.T) {
 	var cs configs
 	cs.init([]string{"h2", "http/1.1"})
 	host := declare("ec.example.com", certificate("ec", ecKey(), "ec.example.com"))
-	cfg := cs.of(serve(host), nil)
+	cfg, _ := cs.of(serve(host), nil)
 	if cfg.MinVersion != tls.VersionTLS12 || !cfg.DynamicRecordSizingDisabled || cfg.CurvePreferences != nil || cfg.SessionTicketsDisabled {
 		t.Errorf("Config = min %x, dynamic records off %v, curves %v, want TLS 1.2, true, the default",
 			cfg.MinVersion, cfg.DynamicRecordSizingDisabled, cfg.CurvePreferences)
@@ -172,7 +172,7 @@ func TestPolicyOfConfigs(t *testing.T) {
 		CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}, Curves: []tls.CurveID{tls.CurveP256},
 	}
 	host.TLS.NoHTTP2 = true
-	cfg = cs.of(serve(host), []string{"spdy/3"})
+	cfg, _ = cs.of(serve(host), []string{"spdy/3"})
 	got := []any{cfg.MinVersion, cfg.MaxVersion, cfg.CipherSuites, cfg.CurvePreferences, cfg.SessionTicketsDisabled, cfg.NextProtos}
 	want := []any{
 		uint16(tls.VersionTLS11), uint16(tls.VersionTLS12),

@@ -29,6 +29,8 @@ type handshake struct {
 	mismatch *refusal
 	// sent is the last alert that we sent in the clear.
 	sent alert
+	// auth is what the host demands of client certificates; nil: nothing.
+	auth *clientAuth
 	// instead replaces the internal_error that crypto/tls sends when configFor
 	// returns an error.
 	instead alert
@@ -37,22 +39,31 @@ type handshake struct {
 	decided atomic.Bool
 }
 
-// A refusal is an error of configFor: we end the handshake by our own decision.
+// A refusal is an error of ours in a handshake: we end it by our own decision.
 type refusal struct {
 	reason outcome.Reason
-	alert  alert
+	// alert is what the client is sent, as long as that is in the clear.
+	alert alert
+	// detail says more than the reason, for logs.
+	detail string
 }
 
-func (r *refusal) Error() string { return "refused: " + r.reason.Info().Text }
+func (r *refusal) Error() string {
+	text := "refused: " + r.reason.Info().Text
+	if r.detail != "" {
+		text += ": " + r.detail
+	}
+	return text
+}
 
 var (
-	refuseVersion       = &refusal{outcome.Version, alertProtocolVersion}
-	refuseCipher        = &refusal{outcome.Cipher, alertHandshakeFailure}
-	refuseCurve         = &refusal{outcome.Curve, alertHandshakeFailure}
-	refuseNotReady      = &refusal{outcome.NotReady, alertInternalError}
-	refuseNoSNI         = &refusal{outcome.NoSNI, alertUnrecognizedName}
-	refuseUnknownSNI    = &refusal{outcome.UnknownSNI, alertUnrecognizedName}
-	refuseNoCertificate = &refusal{outcome.NoCertificate, alertUnrecognizedName}
+	refuseVersion       = &refusal{reason: outcome.Version, alert: alertProtocolVersion}
+	refuseCipher        = &refusal{reason: outcome.Cipher, alert: alertHandshakeFailure}
+	refuseCurve         = &refusal{reason: outcome.Curve, alert: alertHandshakeFailure}
+	refuseNotReady      = &refusal{reason: outcome.NotReady, alert: alertInternalError}
+	refuseNoSNI         = &refusal{reason: outcome.NoSNI, alert: alertUnrecognizedName}
+	refuseUnknownSNI    = &refusal{reason: outcome.UnknownSNI, alert: alertUnrecognizedName}
+	refuseNoCertificate = &refusal{reason: outcome.NoCertificate, alert: alertUnrecognizedName}
 )
 
 // maxSNI is the longest server name that is kept: no host name is longer.
@@ -89,8 +100,10 @@ func (c *conn) shake(tc *tls.Conn) (ok bool) {
 	err := tc.Handshake()
 	h.running = false
 	h.Duration = time.Since(c.info.Accepted)
-	h.negotiated(tc.ConnectionState())
+	state := tc.ConnectionState()
+	h.negotiated(state)
 	if err == nil {
+		h.identify(state)
 		_ = c.Conn.SetDeadline(time.Time{})
 		c.info.TLS = &h.Handshake
 		return true
@@ -142,7 +155,9 @@ func (l *Listener) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		return nil, h.refuse(no)
 	}
 	s.cert = h.Certificate
-	return l.configs.of(&s, hello.SupportedProtos), nil
+	cfg, auth := l.configs.of(&s, hello.SupportedProtos)
+	h.auth = auth
+	return cfg, nil
 }
 
 // offered notes what the ClientHello offers. The slices are the hello's own,
@@ -220,12 +235,38 @@ func (h *handshake) negotiated(state tls.ConnectionState) {
 	h.Resumed = state.DidResume
 	if len(state.PeerCertificates) > 0 {
 		h.ClientCertificate = clientCertificate(state.PeerCertificates[0])
-		h.ClientCertificate.Verified = len(state.VerifiedChains) > 0
+	}
+}
+
+// identify notes what the client's certificate is worth, once the handshake is
+// done. One that was not good enough got this far only if that is answered over
+// HTTP, or to be told to the backend.
+func (h *handshake) identify(state tls.ConnectionState) {
+	if h.auth == nil {
+		return
+	}
+	h.ClientVerdict = outcome.OK
+	if h.auth.refuses() {
+		if h.ClientCertificate == nil {
+			h.ClientVerdict = outcome.ClientCertMissing
+		}
+	} else if no := h.auth.verify(state.PeerCertificates, time.Now()); no != nil {
+		h.ClientVerdict = no.reason
+		if h.ClientCertificate != nil {
+			h.ClientCertificate.VerifyErr = no.Error()
+		}
+	}
+	if h.ClientCertificate != nil {
+		h.ClientCertificate.Verified = h.ClientVerdict == outcome.OK
 	}
 }
 
 // offended notes the client certificate that was not accepted.
 func (h *handshake) offended(err error) {
+	if r, ok := errors.AsType[*refusal](err); ok && h.ClientCertificate != nil {
+		h.ClientCertificate.VerifyErr = r.Error()
+		return
+	}
 	v, ok := errors.AsType[*tls.CertificateVerificationError](err)
 	if !ok || len(v.UnverifiedCertificates) == 0 {
 		return
@@ -243,6 +284,7 @@ func clientCertificate(leaf *x509.Certificate) *outcome.ClientCertificate {
 		Digest:   hex.EncodeToString(sum[:]),
 		NotAfter: leaf.NotAfter,
 		DNSNames: leaf.DNSNames,
+		Raw:      leaf.Raw,
 	}
 	for _, u := range leaf.URIs {
 		c.URINames = append(c.URINames, u.String())

@@ -116,7 +116,8 @@ var inHeadOnly = hopByHop | endToEnd | setOf(Trailer, Proxy, IfModifiedSince, If
 	Age, Date, Expires, Location, RetryAfter, Vary, ContentType, Forwarded, XForwardedFor, XForwardedHost,
 	XForwardedPort, XForwardedPrefix, XForwardedProto, XForwardedScheme, XForwardedServer,
 	XOriginalForwardedFor, XOriginalHost, XOriginalMethod, XOriginalURI, XOriginalURL, XRealIP, XRequestID,
-	XScheme, SSLClientCert, SSLClientVerify, SSLClientSubjectDN, SSLClientIssuerDN, Origin, Referer)
+	XScheme, SSLClientCert, SSLClientVerify, SSLClientSubjectDN, SSLClientIssuerDN, XForwardedClientCert,
+	Origin, Referer)
 
 // MayTrail reports whether a field may stand in a trailer section. What may not
 // is dropped: a recipient that merges trailers into the head would otherwise

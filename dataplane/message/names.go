@@ -66,6 +66,7 @@ const (
 	SSLClientVerify
 	SSLClientSubjectDN
 	SSLClientIssuerDN
+	XForwardedClientCert
 	HTTP2Settings
 	numIDs
 )
@@ -91,7 +92,7 @@ var names = [numIDs]string{
 	XOriginalURL: "X-Original-URL", XRealIP: "X-Real-IP", XRequestID: "X-Request-ID",
 	XScheme: "X-Scheme", SSLClientCert: "ssl-client-cert", SSLClientVerify: "ssl-client-verify",
 	SSLClientSubjectDN: "ssl-client-subject-dn", SSLClientIssuerDN: "ssl-client-issuer-dn",
-	HTTP2Settings: "HTTP2-Settings",
+	XForwardedClientCert: "X-Forwarded-Client-Cert", HTTP2Settings: "HTTP2-Settings",
 }
 
 var nameBytes = func() (b [numIDs][]byte) {

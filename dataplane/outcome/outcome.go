@@ -124,6 +124,10 @@ type Handshake struct {
 	// ClientCertificate is the leaf the client presented, accepted or not; nil if
 	// none.
 	ClientCertificate *ClientCertificate
+	// ClientVerdict is what the client has proved by its certificate, where the
+	// host asks for one and the handshake succeeded: OK, client_cert_missing, or
+	// why it does not verify. Empty: the host does not ask.
+	ClientVerdict Reason
 }
 
 // A ClientCertificate holds the facts of a client's leaf certificate.
@@ -136,6 +140,8 @@ type ClientCertificate struct {
 	URINames  []string
 	Verified  bool
 	VerifyErr string
+	// Raw is the certificate (DER), which is not to be changed.
+	Raw []byte
 }
 
 // A Request is one exchange: a client's request and its answer.

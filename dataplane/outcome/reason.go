@@ -30,6 +30,9 @@ const (
 	ClientCertExpired   Reason = "client_cert_expired"
 	ClientCertUnknownCA Reason = "client_cert_unknown_ca"
 	ClientCertUsage     Reason = "client_cert_usage"
+	ClientCertRevoked   Reason = "client_cert_revoked"
+	ClientCertUnchecked Reason = "client_cert_unchecked"
+	ClientCertDenied    Reason = "client_cert_denied"
 	ClientCertInvalid   Reason = "client_cert_invalid"
 	// The alerts of a client that did not like what it saw (RFC 8446 §6).
 	AlertUnknownCA      Reason = "client_alert_unknown_ca"

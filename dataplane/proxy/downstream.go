@@ -48,6 +48,11 @@ type Downstream interface {
 	// close). Call it before Head.
 	Close()
 
+	// Retire asks the client to use another connection for all that follows: h1 as
+	// Close, h2 by GOAWAY behind which the streams that are open go on. Call it
+	// before Head.
+	Retire()
+
 	// Watch reads ahead, while nobody reads the body, until stop is called; it
 	// calls gone, from its own goroutine and at most once, when the client leaves.
 	// stop waits for that goroutine. Bytes read ahead are kept.

@@ -20,11 +20,12 @@ const maxID = 128
 const allowed = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 var (
-	errNotReady = &outcome.Error{Side: outcome.Internal, Reason: outcome.NotReady, Status: 503}
-	errNoRoute  = &outcome.Error{Side: outcome.Downstream, Reason: outcome.NoRoute}
-	errMethod   = &outcome.Error{Side: outcome.Downstream, Reason: outcome.MethodRefused}
-	errTarget   = &outcome.Error{Side: outcome.Downstream, Reason: outcome.BadRequest, Detail: "the target * is for OPTIONS alone"}
-	errTooLarge = &outcome.Error{Side: outcome.Downstream, Reason: outcome.BodyTooLarge}
+	errNotReady    = &outcome.Error{Side: outcome.Internal, Reason: outcome.NotReady, Status: 503}
+	errNoRoute     = &outcome.Error{Side: outcome.Downstream, Reason: outcome.NoRoute}
+	errMethod      = &outcome.Error{Side: outcome.Downstream, Reason: outcome.MethodRefused}
+	errTarget      = &outcome.Error{Side: outcome.Downstream, Reason: outcome.BadRequest, Detail: "the target * is for OPTIONS alone"}
+	errMisdirected = &outcome.Error{Side: outcome.Downstream, Reason: outcome.Misdirected}
+	errTooLarge    = &outcome.Error{Side: outcome.Downstream, Reason: outcome.BodyTooLarge}
 )
 
 // early establishes what holds for every exchange, whatever its route: an ID, who
@@ -119,6 +120,10 @@ func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
 
 // match finds the route.
 func (x *Exchange) match() *outcome.Error {
+	auth, err := x.prove()
+	if err != nil {
+		return err
+	}
 	m, ok := x.snap.Match(x.host, x.path)
 	if m.Host != nil {
 		// Known also when none of its paths matches.
@@ -127,10 +132,10 @@ func (x *Exchange) match() *outcome.Error {
 	if !ok {
 		return errNoRoute
 	}
-	// All hosts have one TLS policy: what the connection proved under the SNI of
-	// its handshake holds for every host. A policy of a host's own is compared
-	// here with the connection's, and a difference is 421 (RFC 9110 §15.5.20).
 	x.plan, x.route = m.Plan.(*plan), m.Route
+	if !x.plan.policy.ACME {
+		x.auth = auth
+	}
 	o := &x.out
 	o.Matched = true
 	o.Route, o.Service, o.Pool = m.Route.Origin, m.Route.Service, m.Route.Pool
@@ -141,6 +146,22 @@ func (x *Exchange) match() *outcome.Error {
 		}
 	}
 	return nil
+}
+
+// prove compares what the connection proved in its handshake with what the host of
+// the request demands now. A connection that was made for another name, or before
+// the demand changed, is not good for it: the client is asked to make another.
+//
+// RFC 9110 §15.5.20: "The 421 (Misdirected Request) status code indicates that the
+// request was directed at a server that is unable or unwilling to produce an
+// authoritative response for the target URI."
+func (x *Exchange) prove() (*snapshot.ClientAuth, *outcome.Error) {
+	security, auth := x.snap.HostDemand(x.host)
+	if t := x.conn.TLS; t != nil && t.Security != security {
+		x.d.Retire()
+		return nil, errMisdirected
+	}
+	return auth, nil
 }
 
 // lastForward answers an OPTIONS request that may go no further.

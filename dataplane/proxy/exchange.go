@@ -22,7 +22,9 @@ type Exchange struct {
 	snap  *snapshot.Snapshot
 	plan  *plan
 	route *snapshot.Route
-	out   outcome.Request
+	// auth is what the host demands of client certificates; nil: nothing.
+	auth *snapshot.ClientAuth
+	out  outcome.Request
 
 	// What early makes of the head. asterisk: the target is "*".
 	id, host, path            []byte
@@ -104,6 +106,10 @@ func (x *Exchange) Host() []byte { return x.host }
 // Path is the normalised path, without the query: what was matched, and what is
 // forwarded.
 func (x *Exchange) Path() []byte { return x.path }
+
+// ClientAuth is what the host demands of client certificates; nil if nothing, and
+// on the path of an ACME challenge.
+func (x *Exchange) ClientAuth() *snapshot.ClientAuth { return x.auth }
 
 // Route is the route that matched; nil before there is one.
 func (x *Exchange) Route() *snapshot.Route { return x.route }

@@ -52,6 +52,7 @@ func (d *fakeDownstream) Write(p []byte) error                { d.body.Write(p);
 func (d *fakeDownstream) Flush() error                        { d.flushed = true; return nil }
 func (d *fakeDownstream) End(*message.Fields) error           { d.ended = true; return nil }
 func (d *fakeDownstream) Abort()                              { d.aborted = true }
+func (d *fakeDownstream) Retire()                             { d.closed = true }
 func (d *fakeDownstream) Close()                              { d.closed = true }
 func (d *fakeDownstream) Watch(func()) func()                 { return func() {} }
 func (d *fakeDownstream) Tunnel() (io.ReadWriteCloser, error) { return nil, io.ErrUnexpectedEOF }

@@ -69,6 +69,8 @@ var treatments = [256]treatment{
 	message.SSLClientVerify:    claim,
 	message.SSLClientSubjectDN: claim,
 	message.SSLClientIssuerDN:  claim,
+
+	message.XForwardedClientCert: claim,
 }
 
 // upstreamRequest makes the head for this attempt, from the client's: every

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -32,6 +33,11 @@ func checkHost(h *Host) error {
 			}
 		}
 	}
+	if h.TLS != nil && h.TLS.ClientAuth != nil {
+		if err := checkClientAuth(h.TLS.ClientAuth); err != nil {
+			return fmt.Errorf("snapshot: host %q: client authentication of %s: %w", h.Name, h.TLS.ClientAuth.Origin, err)
+		}
+	}
 	for i, r := range h.Routes {
 		if r == nil {
 			return fmt.Errorf("snapshot: host %q of %s: route %d is nil", h.Name, h.Origin, i)
@@ -42,6 +48,29 @@ func checkHost(h *Host) error {
 	}
 	return nil
 }
+
+func checkClientAuth(a *ClientAuth) error {
+	switch {
+	case a.Mode > ClientAuthOptionalNoCA:
+		return fmt.Errorf("unknown mode %d", a.Mode)
+	case a.Authorities == nil && a.Mode != ClientAuthOptionalNoCA:
+		return fmt.Errorf("mode %s has no authorities", a.Mode)
+	case a.Authorities != nil && a.Authorities.Pool == nil:
+		return fmt.Errorf("authorities of %s that are not parsed", a.Authorities.Origin)
+	case a.Depth < 0:
+		return fmt.Errorf("a depth of %d", a.Depth)
+	}
+	// By itself: "a)|(b" would be an expression only between the anchors, and no
+	// longer held by them.
+	if _, err := regexp.Compile(a.MatchCN); err != nil {
+		return fmt.Errorf("match of the common name: %w", err)
+	}
+	return nil
+}
+
+// AnchoredCN returns the expression that the whole common name has to match for
+// expr as [ClientAuth.MatchCN].
+func AnchoredCN(expr string) string { return `^(?:` + expr + `)$` }
 
 func checkHostName(name string) error {
 	if name == "" {

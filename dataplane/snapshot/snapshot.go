@@ -98,23 +98,25 @@ func (s *Snapshot) ServerNameSecurity(sni string) Security {
 	return s.security
 }
 
-// HostSecurity is [Snapshot.ServerNameSecurity] for the normalised host of a
-// request: what its connection must have proved, if it is one over TLS.
-func (s *Snapshot) HostSecurity(host []byte) Security {
-	if s.special > 0 {
-		dot := bytes.IndexByte(host, '.')
-		if dot != 0 {
-			if h, ok := s.hosts.find(host); ok && h.spec.TLS != nil {
-				return h.security
-			}
-		}
-		if dot > 0 {
-			if h, ok := s.hosts.find(host[dot:]); ok && h.spec.TLS != nil {
-				return h.security
-			}
+// HostDemand returns what the connection of a request must have proved, if it is
+// one over TLS, and what is demanded of client certificates (nil: nothing), by the
+// normalised host of the request. It does not allocate.
+func (s *Snapshot) HostDemand(host []byte) (Security, *ClientAuth) {
+	if s.special == 0 {
+		return s.security, nil
+	}
+	dot := bytes.IndexByte(host, '.')
+	if dot != 0 {
+		if h, ok := s.hosts.find(host); ok && h.spec.TLS != nil {
+			return h.security, h.spec.TLS.ClientAuth
 		}
 	}
-	return s.security
+	if dot > 0 {
+		if h, ok := s.hosts.find(host[dot:]); ok && h.spec.TLS != nil {
+			return h.security, h.spec.TLS.ClientAuth
+		}
+	}
+	return s.security, nil
 }
 
 func (s *Snapshot) declared(sni string) *host {

@@ -84,8 +84,8 @@ type ClientAuth struct {
 	// nginx's ssl_verify_depth counts: 1 accepts a leaf signed by an authority.
 	// 0 means 1.
 	Depth int
-	// MatchCN, if set, is an anchored RE2 expression that the subject's CN must
-	// match.
+	// MatchCN, if set, is an RE2 expression that the whole common name of the
+	// subject must match.
 	MatchCN string
 	// MatchSANs, if any, are DNS names (one-label wildcards allowed), e-mail
 	// addresses or URIs (SPIFFE) of which the leaf must have one.

@@ -2,6 +2,7 @@ package snapshot_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"strings"
 	"testing"
@@ -65,10 +66,10 @@ func TestTicketKeyIsNotPrinted(t *testing.T) {
 	}
 }
 
-// TestHostSecurity is that what a connection and a request have to agree on comes
+// TestHostDemand is that what a connection and a request have to agree on comes
 // from the declared host, exact before wildcard, and follows every publish.
-func TestHostSecurity(t *testing.T) {
-	auth := &snapshot.ClientAuth{Authorities: &snapshot.Authorities{Digest: "a"}}
+func TestHostDemand(t *testing.T) {
+	auth := &snapshot.ClientAuth{Authorities: &snapshot.Authorities{Digest: "a", Pool: x509.NewCertPool()}}
 	plain := &snapshot.TLS{}
 	guarded := &snapshot.TLS{ClientAuth: auth}
 	spec := func(policy *snapshot.TLSPolicy, hosts ...*snapshot.Host) *snapshot.Spec {
@@ -102,8 +103,9 @@ func TestHostSecurity(t *testing.T) {
 			if name != "" && strings.Contains(" "+step.guarded+" ", " "+name+" ") {
 				want = guarded.Security(step.spec.TLSPolicy)
 			}
-			if got := current.HostSecurity([]byte(name)); got != want {
-				t.Errorf("step %d: HostSecurity(%q) = %v, want %v", i, name, got, want)
+			got, demand := current.HostDemand([]byte(name))
+			if got != want || (demand == auth) != (want == guarded.Security(step.spec.TLSPolicy)) {
+				t.Errorf("step %d: HostDemand(%q) = %v, %v, want %v", i, name, got, demand, want)
 			}
 			if got := current.ServerNameSecurity(name); got != want {
 				t.Errorf("step %d: ServerNameSecurity(%q) = %v, want %v", i, name, got, want)
