@@ -160,12 +160,17 @@ func (w *wire) dialFrames() *framesClient {
 
 // headers sends a header block of lines "name: value".
 func (c *framesClient) headers(id uint32, end bool, lines []string) {
+	_ = c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: c.block(lines), EndStream: end, EndHeaders: true})
+}
+
+// block encodes lines "name: value".
+func (c *framesClient) block(lines []string) []byte {
 	c.head.Reset()
 	for _, l := range lines {
 		at := 1 + strings.Index(l[min(1, len(l)):], ": ")
 		_ = c.enc.WriteField(hpack.HeaderField{Name: l[:at], Value: l[at+2:]})
 	}
-	_ = c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: c.head.Bytes(), EndStream: end, EndHeaders: true})
+	return c.head.Bytes()
 }
 
 // end waits for the end of a stream and returns "status body", "reset CODE", "goaway
