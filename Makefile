@@ -60,13 +60,23 @@ unit:
 	@# The race detector allocates: the ceilings are held without it.
 	@$(GO) test -count=1 -run 'Alloc|Idle|Memory|Garbage' ./dataplane/... 2>&1 | { grep -v -E '^ok|no test files' || true; }
 
+.PHONY: generate
+generate: ## Rewrite what is generated from the types of api/v1alpha1: DeepCopy and config/crd.
+	@gen="$$(hack/tools/build controller-gen)/controller-gen"; \
+	  "$$gen" object paths=./api/v1alpha1 && "$$gen" crd paths=./api/v1alpha1 output:crd:artifacts:config=config/crd
+
 .PHONY: generated
-generated:
+generated: ## Fail if something generated is not what its source says.
+	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && gen="$$(hack/tools/build controller-gen)/controller-gen" && \
+	  "$$gen" object paths=./api/v1alpha1 output:object:dir="$$out" && "$$gen" crd paths=./api/v1alpha1 output:crd:dir="$$out" && \
+	  diff -u api/v1alpha1/zz_generated.deepcopy.go "$$out/zz_generated.deepcopy.go" && \
+	  diff -u config/crd/cardea.dev_ingressclassparameters.yaml "$$out/cardea.dev_ingressclassparameters.yaml" || \
+	  { echo "run make generate"; exit 1; }
 	@$(GO) mod tidy -diff
 	@$(GO) mod verify >/dev/null
 
 .PHONY: golden
-golden: ## Rewrite golden files and generated documentation; look at the diff.
+golden: generate ## Rewrite golden files and generated documentation; look at the diff.
 	$(GO) test ./api/... ./controllers/translate ./controllers/manifest ./dataplane/observe -update
 
 .PHONY: fuzz

@@ -28,6 +28,7 @@ var mayImport = map[string][]string{
 	"dataplane/message":  {},
 	"dataplane/socket":   {},
 	"api/annotation":     {},
+	"api/v1alpha1":       {},
 
 	"dataplane/outcome":  {"dataplane/snapshot"},
 	"dataplane/http1":    {"dataplane/message", "dataplane/outcome"},
@@ -42,12 +43,12 @@ var mayImport = map[string][]string{
 		"dataplane/upstream", "dataplane/proxy", "dataplane/filter",
 	},
 
-	"controllers/translate": {"api/annotation", "dataplane/snapshot"},
+	"controllers/translate": {"api/annotation", "api/v1alpha1", "dataplane/snapshot"},
 	"controllers/secrets":   {"controllers/translate", "dataplane/snapshot"},
-	"controllers/manifest":  {"controllers/translate", "dataplane/snapshot"},
+	"controllers/manifest":  {"controllers/translate", "api/v1alpha1", "dataplane/snapshot"},
 	"controllers/files":     {},
 	"controllers": {
-		"controllers/translate", "controllers/secrets", "api/annotation", "dataplane/snapshot", "dataplane/outcome",
+		"controllers/translate", "controllers/secrets", "api/annotation", "api/v1alpha1", "dataplane/snapshot", "dataplane/outcome",
 	},
 
 	"cmd/cli":    {"*"},

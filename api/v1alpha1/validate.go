@@ -1,0 +1,198 @@
+package v1alpha1
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Validate says what is wrong with an object that has its defaults: all that the
+// CustomResourceDefinition refuses, and what its rules cannot say.
+func (p *IngressClassParameters) Validate() field.ErrorList {
+	spec := field.NewPath("spec")
+	errs := p.Spec.TLS.validate(spec.Child("tls"))
+	errs = append(errs, oneOf(spec.Child("hostOwnership"), p.Spec.HostOwnership, HostOwnershipNamespace, HostOwnershipShared)...)
+	at := spec.Child("trustedCIDRs")
+	errs = append(errs, set(at, p.Spec.TrustedCIDRs, 0, 256)...)
+	for i, s := range p.Spec.TrustedCIDRs {
+		if _, err := netip.ParsePrefix(s); err != nil {
+			errs = append(errs, field.Invalid(at.Index(i), s, "want a network such as 10.0.0.0/8 or 2001:db8::/32"))
+		}
+	}
+	return append(errs, p.Spec.LastGoodAfterDelete.validate(spec.Child("lastGoodAfterDelete"), 0, 168*time.Hour)...)
+}
+
+func (t *TLS) validate(at *field.Path) field.ErrorList {
+	errs := oneOf(at.Child("policy"), t.Policy, PolicyIntermediate, PolicyModern, PolicyCustom)
+	switch custom := at.Child("custom"); {
+	case t.Policy == PolicyCustom && t.Custom == nil:
+		errs = append(errs, field.Required(custom, "policy is custom"))
+	case t.Policy != PolicyCustom && t.Custom != nil:
+		errs = append(errs, field.Forbidden(custom, fmt.Sprintf("policy is %s; write policy: custom", t.Policy)))
+	case t.Custom != nil:
+		errs = append(errs, t.Custom.validate(custom)...)
+	}
+	errs = append(errs, t.validatePolicies(at.Child("policies"))...)
+	if t.UnknownSNI != "" {
+		errs = append(errs, oneOf(at.Child("unknownSNI"), t.UnknownSNI, UnknownSNIReject, UnknownSNIDefaultCert)...)
+	}
+	errs = append(errs, t.HandshakeTimeout.validate(at.Child("handshakeTimeout"), 100*time.Millisecond, 10*time.Minute)...)
+	errs = append(errs, t.FirstByteTimeout.validate(at.Child("firstByteTimeout"), 100*time.Millisecond, 10*time.Minute)...)
+	if n := t.MaxConcurrentHandshakes; n < 0 || n > 1_000_000 {
+		errs = append(errs, field.Invalid(at.Child("maxConcurrentHandshakes"), n, "want 0 to 1000000"))
+	}
+	return errs
+}
+
+// maxPolicies is the most policies of a class.
+const maxPolicies = 32
+
+var policyName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+
+func (t *TLS) validatePolicies(at *field.Path) (errs field.ErrorList) {
+	if len(t.Policies) > maxPolicies {
+		errs = append(errs, field.TooMany(at, len(t.Policies), maxPolicies))
+	}
+	seen := make(map[string]bool)
+	for i := range t.Policies {
+		p := &t.Policies[i]
+		name := at.Index(i).Child("name")
+		switch {
+		case len(p.Name) > 63 || !policyName.MatchString(p.Name):
+			errs = append(errs, field.Invalid(name, p.Name, "want lower case letters, digits and hyphens, at most 63"))
+		case slices.Contains([]PolicyName{PolicyIntermediate, PolicyModern, PolicyCustom}, PolicyName(p.Name)):
+			errs = append(errs, field.Invalid(name, p.Name, "intermediate, modern and custom are taken"))
+		case seen[p.Name]:
+			errs = append(errs, field.Duplicate(name, p.Name))
+		}
+		seen[p.Name] = true
+		errs = append(errs, p.validate(at.Index(i))...)
+	}
+	return errs
+}
+
+// The values of the closed lists, in the order of the definition.
+var (
+	tlsVersions  = []TLSVersion{"1.0", "1.1", "1.2", "1.3"}
+	cipherSuites = []CipherSuite{
+		"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+		"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+		"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+		"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+		"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+		"TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+		"TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
+		"TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+		"TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
+		"TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
+		"TLS_RSA_WITH_AES_128_GCM_SHA256",
+		"TLS_RSA_WITH_AES_256_GCM_SHA384",
+		"TLS_RSA_WITH_AES_128_CBC_SHA",
+		"TLS_RSA_WITH_AES_256_CBC_SHA",
+	}
+	curves = []Curve{"X25519MLKEM768", "SecP256r1MLKEM768", "SecP384r1MLKEM1024", "X25519", "P-256", "P-384", "P-521"}
+)
+
+// TLSVersions returns the versions that a policy can name, the oldest first.
+func TLSVersions() []TLSVersion { return slices.Clone(tlsVersions) }
+
+// CipherSuites returns the suites that a policy can name, the best first.
+func CipherSuites() []CipherSuite { return slices.Clone(cipherSuites) }
+
+// Curves returns the groups that a policy can name, in the order in which Go
+// prefers them.
+func Curves() []Curve { return slices.Clone(curves) }
+
+func (p *TLSPolicy) validate(at *field.Path) field.ErrorList {
+	errs := oneOf(at.Child("minVersion"), p.MinVersion, tlsVersions...)
+	errs = append(errs, oneOf(at.Child("maxVersion"), p.MaxVersion, tlsVersions...)...)
+	errs = append(errs, oneOf(at.Child("alpnMismatch"), p.ALPNMismatch, ALPNMismatchAllow, ALPNMismatchReject)...)
+	errs = append(errs, list(at.Child("cipherSuites"), p.CipherSuites, 32, cipherSuites)...)
+	errs = append(errs, list(at.Child("curves"), p.Curves, 16, curves)...)
+	if len(errs) > 0 {
+		return errs
+	}
+	classical := func(c Curve) bool { return !strings.Contains(string(c), "MLKEM") }
+	old := func(s CipherSuite) bool { return strings.HasSuffix(string(s), "_CBC_SHA") }
+	if p.MinVersion > p.MaxVersion {
+		errs = append(errs, field.Invalid(at, p.MinVersion, "minVersion is above maxVersion"))
+	}
+	if len(p.CipherSuites) > 0 && p.MinVersion == "1.3" {
+		errs = append(errs, field.Invalid(at, p.MinVersion, "cipherSuites are those of TLS 1.2 and older, and minVersion is 1.3; Go does not let the suites of TLS 1.3 be chosen"))
+	}
+	if p.MinVersion < "1.2" && !slices.ContainsFunc(p.CipherSuites, old) {
+		errs = append(errs, field.Invalid(at, p.MinVersion, "TLS 1.0 and 1.1 need a suite that ends in _CBC_SHA in cipherSuites"))
+	}
+	if p.MinVersion != "1.3" && len(p.Curves) > 0 && !slices.ContainsFunc(p.Curves, classical) {
+		errs = append(errs, field.Invalid(at, p.MinVersion, "TLS 1.2 and older need a curve other than the post-quantum ones, which are of TLS 1.3"))
+	}
+	return errs
+}
+
+// oneOf checks a value of a closed list.
+func oneOf[T ~string](at *field.Path, value T, allowed ...T) field.ErrorList {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return field.ErrorList{field.NotSupported(at, value, allowed)}
+}
+
+// list checks a set of values of a closed list; nil is no list, and one that is
+// written has at least one.
+func list[T ~string](at *field.Path, values []T, most int, allowed []T) field.ErrorList {
+	if values == nil {
+		return nil
+	}
+	errs := set(at, values, 1, most)
+	for i, v := range values {
+		errs = append(errs, oneOf(at.Index(i), v, allowed...)...)
+	}
+	return errs
+}
+
+// set checks the number of values, and that none is there twice.
+func set[T ~string](at *field.Path, values []T, least, most int) (errs field.ErrorList) {
+	if len(values) < least {
+		errs = append(errs, field.Invalid(at, len(values), fmt.Sprintf("want %d or more", least)))
+	}
+	if len(values) > most {
+		errs = append(errs, field.TooMany(at, len(values), most))
+	}
+	for i, v := range values {
+		if slices.Contains(values[:i], v) {
+			errs = append(errs, field.Duplicate(at.Index(i), v))
+		}
+	}
+	return errs
+}
+
+var duration = regexp.MustCompile(`^([0-9]{1,7}(h|m|s|ms)){1,4}$`)
+
+// Value returns d as a time; 0 if it is unset or none.
+func (d Duration) Value() time.Duration {
+	v, err := time.ParseDuration(string(d))
+	if err != nil {
+		return 0
+	}
+	return v
+}
+
+// validate checks d, if it is set, and its bounds.
+func (d Duration) validate(at *field.Path, least, most time.Duration) field.ErrorList {
+	if d == "" {
+		return nil
+	}
+	v, err := time.ParseDuration(string(d))
+	switch {
+	case err != nil || len(d) > 24 || !duration.MatchString(string(d)):
+		return field.ErrorList{field.Invalid(at, d, `want a time such as "500ms", "10s" or "1m30s"`)}
+	case v < least || v > most:
+		return field.ErrorList{field.Invalid(at, d, fmt.Sprintf("want %v to %v", least, most))}
+	}
+	return nil
+}
