@@ -86,7 +86,7 @@ func (l *Listener) accepted(nc net.Conn) {
 		go l.servePlain(c)
 		return
 	}
-	if n := l.handshakes.Add(1); l.cfg.MaxHandshakes > 0 && n > int64(l.cfg.MaxHandshakes) {
+	if n, most := l.handshakes.Add(1), l.bounds().most; most > 0 && n > int64(most) {
 		l.handshakes.Add(-1)
 		c.reset(failure{reason: outcome.Shed})
 		l.remove(c)

@@ -53,7 +53,7 @@ func (l *Listener) newConn(nc net.Conn) *conn {
 		Accepted: time.Now(),
 	}
 	if l.cfg.TLS {
-		c.hs = &handshake{Handshake: outcome.Handshake{Conn: &c.info}}
+		c.hs = &handshake{Handshake: outcome.Handshake{Conn: &c.info}, timeout: l.cfg.HandshakeTimeout}
 	}
 	return c
 }

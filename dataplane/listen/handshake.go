@@ -23,6 +23,8 @@ type handshake struct {
 
 	// running says that crypto/tls is at it, begun that a byte of TLS came.
 	running, begun bool
+	// timeout bounds it, from accept.
+	timeout time.Duration
 	// records holds the alert that came in the clear.
 	records records
 	// mismatch is what of the ClientHello does not fit the policy.
@@ -91,11 +93,12 @@ func (l *Listener) authenticate(c *conn) {
 func (c *conn) shake(tc *tls.Conn) (ok bool) {
 	defer c.rescue()
 	defer c.l.handshakes.Add(-1)
-	h, cfg := c.hs, &c.l.cfg
+	h, bounds := c.hs, c.l.bounds()
+	h.timeout = bounds.timeout
 	// Deadlines, not a context: they tell read from write, and the first byte can
 	// move the one for reading.
-	_ = c.Conn.SetWriteDeadline(c.info.Accepted.Add(cfg.HandshakeTimeout))
-	_ = c.Conn.SetReadDeadline(c.info.Accepted.Add(cfg.FirstByteTimeout))
+	_ = c.Conn.SetWriteDeadline(c.info.Accepted.Add(bounds.timeout))
+	_ = c.Conn.SetReadDeadline(c.info.Accepted.Add(bounds.firstByte))
 	h.running = true
 	err := tc.Handshake()
 	h.running = false
@@ -123,7 +126,7 @@ func (c *conn) received(p []byte) {
 	if !c.hs.begun {
 		c.hs.begun = true
 		// An error here shows at the next read.
-		_ = c.Conn.SetReadDeadline(c.info.Accepted.Add(c.l.cfg.HandshakeTimeout))
+		_ = c.Conn.SetReadDeadline(c.info.Accepted.Add(c.hs.timeout))
 	}
 	c.hs.records.feed(p)
 }

@@ -46,6 +46,10 @@ type Spec struct {
 	// TLSPolicy is that of every host that has none of its own, and of clients that
 	// name no declared host. Nil means [Intermediate].
 	TLSPolicy *TLSPolicy
+	// HandshakeTimeout, FirstByteTimeout and MaxHandshakes replace those that the
+	// listeners were made with; 0 leaves them.
+	HandshakeTimeout, FirstByteTimeout time.Duration
+	MaxHandshakes                      int
 	// TrustedCIDRs are the peers whose X-Forwarded-*, Forwarded and X-Real-IP
 	// fields are believed. Default none.
 	TrustedCIDRs []netip.Prefix
@@ -221,12 +225,17 @@ type Origin struct {
 // IsZero reports whether o names nothing.
 func (o Origin) IsZero() bool { return o.Kind == "" }
 
-// String returns "Ingress shop/web spec.rules[0]"; without a field, without it.
+// String returns "Ingress shop/web spec.rules[0]"; without namespace or field,
+// without it.
 func (o Origin) String() string {
 	if o.IsZero() {
 		return ""
 	}
-	s := o.Kind + " " + o.Namespace + "/" + o.Name
+	s := o.Kind + " "
+	if o.Namespace != "" {
+		s += o.Namespace + "/"
+	}
+	s += o.Name
 	if o.Field != "" {
 		s += " " + o.Field
 	}

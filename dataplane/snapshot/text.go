@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"cmp"
+	"crypto/tls"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,7 +30,10 @@ func (s *Spec) Text() string {
 		fmt.Fprintf(&b, "default-certificate  %s\n", certificateText(s.DefaultCertificate))
 	}
 	if s.TLSPolicy != nil {
-		fmt.Fprintf(&b, "tls-policy  %s\n", s.TLSPolicy.Name)
+		fmt.Fprintf(&b, "tls-policy  %s\n", s.TLSPolicy.text())
+	}
+	if s.HandshakeTimeout != 0 || s.FirstByteTimeout != 0 || s.MaxHandshakes != 0 {
+		fmt.Fprintf(&b, "handshakes  timeout=%s first-byte=%s most=%d\n", s.HandshakeTimeout, s.FirstByteTimeout, s.MaxHandshakes)
 	}
 	for _, p := range s.TrustedCIDRs {
 		fmt.Fprintf(&b, "trusted  %s\n", p)
@@ -71,7 +75,7 @@ func (h *Host) text(b *strings.Builder) {
 func (t *TLS) text() string {
 	var words []string
 	if t.Policy != nil {
-		words = append(words, "policy="+t.Policy.Name)
+		words = append(words, "policy="+t.Policy.text())
 	}
 	if t.NoHTTP2 {
 		words = append(words, "no-http2")
@@ -80,6 +84,32 @@ func (t *TLS) text() string {
 		words = append(words, t.ClientAuth.text()...)
 	}
 	return strings.Join(words, " ")
+}
+
+// text is the name of a policy; of one that is not built in, with what it accepts.
+func (p *TLSPolicy) text() string {
+	if p == Intermediate || p == Modern {
+		return p.Name
+	}
+	words := []string{versionText(p.MinVersion, tls.VersionTLS12) + "-" + versionText(p.MaxVersion, tls.VersionTLS13)}
+	for _, id := range p.CipherSuites {
+		words = append(words, tls.CipherSuiteName(id))
+	}
+	for _, id := range p.Curves {
+		words = append(words, id.String())
+	}
+	if p.RejectALPN {
+		words = append(words, "reject-alpn")
+	}
+	if p.NoTickets {
+		words = append(words, "no-tickets")
+	}
+	return p.Name + "{" + strings.Join(words, " ") + "}"
+}
+
+// versionText returns "1.2" and the like.
+func versionText(version, dflt uint16) string {
+	return strings.TrimPrefix(tls.VersionName(cmp.Or(version, dflt)), "TLS ")
 }
 
 func (a *ClientAuth) text() []string {
