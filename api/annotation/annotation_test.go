@@ -25,8 +25,8 @@ func TestTableIsSortedAndDocumented(t *testing.T) {
 		if a.Text == "" || !strings.HasSuffix(a.Text, ".") {
 			t.Errorf("row %q: Text = %q, want sentences", a.Name, a.Text)
 		}
-		if a.Supported() == (a.Default == "") {
-			t.Errorf("row %q: Supported() = %v with Default %q", a.Name, a.Supported(), a.Default)
+		if !a.Supported() && a.Default != "" {
+			t.Errorf("row %q: not supported, with Default %q", a.Name, a.Default)
 		}
 		if !a.Supported() && a.Effect != annotation.Protects {
 			t.Errorf("row %q is not supported and shapes; want it left out of the table", a.Name)
@@ -42,6 +42,9 @@ func TestDefaults(t *testing.T) {
 		SendTimeout:    time.Minute,
 		MaxBody:        1 << 20,
 		Tries:          3,
+		HTTP2:          true,
+
+		SSLPreferServerCiphers: true,
 	}
 	got, problems := annotation.Parse(nil)
 	if diff := cmp.Diff(want, got); diff != "" || len(problems) > 0 {
@@ -257,7 +260,11 @@ The challenge paths of ACME HTTP-01 stay open either way.
 `)
 	for _, a := range annotation.All() {
 		if a.Supported() {
-			fmt.Fprintf(&b, "| `%s` | %s | `%s` | %s | %s |\n", a.Name, a.Kind, a.Default, a.Effect, a.Text)
+			dflt := ""
+			if a.Default != "" {
+				dflt = "`" + a.Default + "`"
+			}
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", a.Name, a.Kind, dflt, a.Effect, a.Text)
 		}
 	}
 	b.WriteString(`

@@ -16,6 +16,15 @@ type Settings struct {
 	MaxBody int64
 	Tries   int
 	Backend Protocol
+	// TLSPolicy is the name of a TLS policy; "" is that of the class.
+	TLSPolicy string
+	// HTTP2 offers HTTP/2 over TLS.
+	HTTP2 bool
+	// SSLCiphers is a list of cipher suites as OpenSSL writes it; "" is that of
+	// the policy.
+	SSLCiphers string
+	// SSLPreferServerCiphers is whether the server decides the order of suites.
+	SSLPreferServerCiphers bool
 }
 
 // Protocol is what the backend speaks.
@@ -70,6 +79,11 @@ var table = []Annotation{
 		Text: "Redirects plain HTTP to HTTPS (308) even when the host has no `tls` entry, as when TLS ends in front of Cardea.",
 		set:  parseBool(func(s *Settings) *bool { return &s.ForceSSLRedirect }),
 	},
+	{
+		Name: "http2", Kind: Bool, Default: "true",
+		Text: "Offers HTTP/2 on the hosts that the Ingress declares in `tls`; `false` offers HTTP/1.1 alone.",
+		set:  parseBool(func(s *Settings) *bool { return &s.HTTP2 }),
+	},
 	unsupported("limit-connections", Count, "Connections at a time from one client address.", "0"),
 	unsupported("limit-rpm", Count, "Requests a minute from one client address.", "0"),
 	unsupported("limit-rps", Count, "Requests a second from one client address.", "0"),
@@ -102,9 +116,30 @@ var table = []Annotation{
 	unsupported("satisfy", Text, "Whether all access rules must pass or one.", "all"),
 	unsupported("server-snippet", Text, "Raw nginx configuration, which may hold access rules. It is never executed."),
 	{
+		Name: "ssl-ciphers", Kind: Text,
+		Text: "Cipher suites of TLS 1.2 and older that are accepted on the hosts that the Ingress declares in `tls`, in OpenSSL's notation. Of them count those that the host's policy accepts and Go has; keywords such as `HIGH` do not. Go decides the order.",
+		set: func(s *Settings, value string) error {
+			s.SSLCiphers = value
+			return nil
+		},
+	},
+	{
+		Name: "ssl-prefer-server-ciphers", Kind: Bool, Default: "true",
+		Text: "Whether the server decides the order of cipher suites. It always does: `false` has no effect.",
+		set:  parseBool(func(s *Settings) *bool { return &s.SSLPreferServerCiphers }),
+	},
+	{
 		Name: "ssl-redirect", Kind: Bool, Default: "true",
 		Text: "Redirects plain HTTP to HTTPS (308) when the host is declared in `tls`. The challenge paths of ACME HTTP-01 are exempt.",
 		set:  parseBool(func(s *Settings) *bool { return &s.SSLRedirect }),
+	},
+	{
+		Name: "tls-policy", Kind: Text,
+		Text: "TLS policy of the hosts that the Ingress declares in `tls`: `intermediate`, `modern`, or the name of one in the `IngressClassParameters` of its class. Without it, that of the class. A name that is not known leaves the host with the policy of the class.",
+		set: func(s *Settings, value string) error {
+			s.TLSPolicy = value
+			return nil
+		},
 	},
 	unsupported("whitelist-source-range", Text, "Old name of `allowlist-source-range`."),
 }

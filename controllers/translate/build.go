@@ -12,6 +12,7 @@ import (
 // before, and takes over the rest. now must not go back.
 func (t *Translator) Translate(now time.Time) Result {
 	t.touchExpired(now)
+	t.applyParameters()
 	hosts, pools := t.buildHosts(now)
 	endpoints := t.buildPools()
 
@@ -22,6 +23,7 @@ func (t *Translator) Translate(now time.Time) Result {
 		Secrets:   t.secretRefs.apply(t.last.Secrets),
 		Services:  t.serviceRefs.apply(t.last.Services),
 		Ingresses: mergeNames(t.last.Ingresses, t.touchedIngresses),
+		Process:   t.overlay.process,
 		Next:      t.deadlines.first,
 	}
 	t.touchedVerdicts, t.touchedSpec = false, false
@@ -156,7 +158,7 @@ func (t *Translator) verdicts() []Verdict {
 	if !t.touchedVerdicts {
 		return t.last.Verdicts
 	}
-	var out []Verdict
+	out := slices.Clone(t.overlay.verdicts)
 	for _, e := range t.ingresses {
 		if e.read != nil {
 			out = append(out, e.read.verdicts...)

@@ -11,25 +11,26 @@ import (
 // spec.ingressClassName is absent.
 const annotationIngressClass = "kubernetes.io/ingress.class"
 
-// ours reports whether in is of a class that this controller serves.
-func (t *Translator) ours(in *networkingv1.Ingress) bool {
+// ours reports whether in is of a class that this controller serves, and of
+// which; "" is none.
+func (t *Translator) ours(in *networkingv1.Ingress) (class string, ours bool) {
 	if name := in.Spec.IngressClassName; name != nil {
 		if len(t.classes) == 0 {
-			return *name == t.opts.Class
+			return *name, *name == t.opts.Class
 		}
-		return t.classIsOurs(*name)
+		return *name, t.classIsOurs(*name)
 	}
 	if name, ok := in.Annotations[annotationIngressClass]; ok {
 		// The annotation is older than IngressClass objects and needs none.
 		if t.classes[name] == nil {
-			return name == t.opts.Class
+			return name, name == t.opts.Class
 		}
-		return t.classIsOurs(name)
+		return name, t.classIsOurs(name)
 	}
 	if c := t.defaultClass(); c != nil {
-		return c.Spec.Controller == t.opts.ControllerName
+		return c.Name, c.Spec.Controller == t.opts.ControllerName
 	}
-	return t.opts.WithoutClass
+	return "", t.opts.WithoutClass
 }
 
 func (t *Translator) classIsOurs(name string) bool {

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -120,6 +121,8 @@ func options(t *testing.T, comment []byte) (translate.Options, time.Time) {
 			now = day(words[2])
 		case "shared":
 			opts.HostOwnership = translate.Shared
+		case "fips":
+			opts.FIPS = true
 		case "without-class":
 			opts.WithoutClass = true
 		default:
@@ -196,10 +199,14 @@ func clone(o translate.Objects) translate.Objects {
 	for _, v := range o.Slices {
 		out.Slices = append(out.Slices, v.DeepCopy())
 	}
+	for _, v := range o.Parameters {
+		out.Parameters = append(out.Parameters, v.DeepCopy())
+	}
 	return out
 }
 
 // compareCertificates compares certificates by identity: they are immutable.
 var compareCertificates = cmp.Options{
 	cmp.Comparer(func(a, b *snapshot.Certificate) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 }

@@ -2,7 +2,6 @@ package translate
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -31,6 +30,8 @@ type builtHost struct {
 // A hostBuild is one run of stage 2: a function of its fields up to out.
 type hostBuild struct {
 	opts     *Options
+	overlay  *overlay
+	policies policies
 	now      time.Time
 	services map[types.NamespacedName]*corev1.Service
 	secrets  map[types.NamespacedName]Secret
@@ -42,7 +43,7 @@ type hostBuild struct {
 // buildHost builds the host that t.claims[name] are laid to.
 func (t *Translator) buildHost(name string, now time.Time) *builtHost {
 	b := &hostBuild{
-		opts: &t.opts, now: now, services: t.services, secrets: t.secrets, name: name,
+		opts: &t.opts, overlay: &t.overlay, policies: t.policies, now: now, services: t.services, secrets: t.secrets, name: name,
 		out: &builtHost{
 			pools:    map[string]wantedPool{},
 			services: map[types.NamespacedName]struct{}{},
@@ -81,8 +82,7 @@ func precedes(a, b *claim) string {
 }
 
 func (b *hostBuild) judge(v Verdict, format string, args ...any) {
-	v.Message = fmt.Sprintf(format, args...)
-	b.out.verdicts = append(b.out.verdicts, v)
+	b.out.verdicts = append(b.out.verdicts, v.with(format, args...))
 }
 
 // hostText names the host in a message.
@@ -95,7 +95,7 @@ func (b *hostBuild) hostText() string {
 
 // counting returns the claims that count, oldest first. The first is the owner's.
 func (b *hostBuild) counting(claims []*claim) []*claim {
-	if b.opts.HostOwnership == Shared {
+	if b.overlay.ownership == Shared {
 		return claims
 	}
 	owner := claims[0]

@@ -16,10 +16,13 @@ import (
 
 // An ingress is an Ingress as read: stage 1. It depends on the object alone.
 type ingress struct {
-	name     types.NamespacedName
-	origin   snapshot.Origin
-	created  time.Time
-	settings annotation.Settings
+	name    types.NamespacedName
+	origin  snapshot.Origin
+	created time.Time
+	// class is the name of its class, "" if it has none.
+	class       string
+	annotations map[string]string // the object's own
+	settings    annotation.Settings
 	// closed says that a protecting annotation cannot be applied.
 	closed bool
 	// claims are what it wants of each host, by normal name.
@@ -65,6 +68,15 @@ func (in *ingress) at(field string) snapshot.Origin {
 	o := in.origin
 	o.Field = field
 	return o
+}
+
+// annotation returns the field of one of our annotations.
+func (in *ingress) annotation(name string) string {
+	key := annotation.Own + name
+	if _, ok := in.annotations[key]; !ok {
+		key = annotation.Nginx + name
+	}
+	return "metadata.annotations[" + key + "]"
 }
 
 func (in *ingress) judge(level Level, reason Reason, field, format string, args ...any) {
@@ -248,7 +260,11 @@ func (in *ingress) referSecret(name types.NamespacedName, field string, purpose 
 // paths.
 func (in *ingress) readAnnotations(annotations map[string]string) {
 	var problems []annotation.Problem
+	in.annotations = annotations
 	in.settings, problems = annotation.Parse(annotations)
+	if !in.settings.SSLPreferServerCiphers {
+		in.judge(Info, AnnotationWithoutEffect, in.annotation("ssl-prefer-server-ciphers"), "ssl-prefer-server-ciphers: Go decides the order of cipher suites by what is fast and safe for both sides; it cannot be left to the client. Remove the annotation.")
+	}
 	for _, p := range problems {
 		field := "metadata.annotations[" + p.Key + "]"
 		switch {

@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
+	"github.com/cardea-dev/cardea/api/v1alpha1"
 	"github.com/cardea-dev/cardea/controllers/translate"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
@@ -46,6 +47,10 @@ func parseObjects(t testing.TB, text []byte) translate.Objects {
 			o.Services = append(o.Services, decode[corev1.Service](t, doc))
 		case "EndpointSlice":
 			o.Slices = append(o.Slices, decode[discoveryv1.EndpointSlice](t, doc))
+		case "IngressClassParameters":
+			p := decode[v1alpha1.IngressClassParameters](t, doc)
+			p.Default()
+			o.Parameters = append(o.Parameters, p)
 		case "Secret":
 			s := decode[testSecret](t, doc)
 			o.Secrets[types.NamespacedName{Namespace: s.Metadata.Namespace, Name: s.Metadata.Name}] = s.secret(t)

@@ -9,6 +9,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/cardea-dev/cardea/api/v1alpha1"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
@@ -20,6 +21,8 @@ type Objects struct {
 	Classes   []*networkingv1.IngressClass
 	Services  []*corev1.Service
 	Slices    []*discoveryv1.EndpointSlice
+	// Parameters are what IngressClasses name. They have their defaults.
+	Parameters []*v1alpha1.IngressClassParameters
 	// Secrets holds the state of the referenced Secrets. One that is referenced
 	// and not in the map does not exist.
 	Secrets map[types.NamespacedName]Secret
@@ -118,6 +121,9 @@ type Options struct {
 	UnknownSNI         snapshot.UnknownSNI
 	DefaultCertificate *snapshot.Certificate
 	TrustedCIDRs       []netip.Prefix
+	// FIPS says that crypto/tls leaves out what FIPS 140-3 does not approve: those
+	// who ask for it are told.
+	FIPS bool
 }
 
 // The defaults of [Options].
@@ -157,6 +163,9 @@ type Result struct {
 	// Ingresses are the Ingresses of our classes, sorted by namespace and name:
 	// those whose status is ours to write.
 	Ingresses []types.NamespacedName
+	// Process is what the parameters say that is not in the Spec. It is the same
+	// pointer as before if nothing in it changed, and never nil.
+	Process *Process
 	// Next is when time alone changes the result (a certificate expires); zero if
 	// never. Translate again then.
 	Next time.Time

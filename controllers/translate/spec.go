@@ -21,9 +21,13 @@ func (t *Translator) spec(hosts changed[snapshot.Host], pools changed[snapshot.P
 	return &snapshot.Spec{
 		Hosts:              merge(old.Hosts, hosts, func(h *snapshot.Host) string { return h.Name }),
 		Pools:              merge(old.Pools, pools, func(p *snapshot.Pool) string { return p.ID }),
-		UnknownSNI:         t.opts.UnknownSNI,
+		UnknownSNI:         t.overlay.unknownSNI,
 		DefaultCertificate: t.opts.DefaultCertificate,
-		TrustedCIDRs:       t.opts.TrustedCIDRs,
+		TLSPolicy:          t.overlay.tlsPolicy,
+		HandshakeTimeout:   t.overlay.handshakeTimeout,
+		FirstByteTimeout:   t.overlay.firstByteTimeout,
+		MaxHandshakes:      t.overlay.maxHandshakes,
+		TrustedCIDRs:       t.overlay.trusted,
 	}
 }
 
@@ -83,5 +87,6 @@ func sameAnswer(a, b *snapshot.Answer) bool {
 
 func sameTLS(a, b *snapshot.TLS) bool {
 	return a == nil && b == nil ||
-		a != nil && b != nil && a.Origin == b.Origin && slices.Equal(a.Certificates, b.Certificates)
+		a != nil && b != nil && a.Origin == b.Origin && slices.Equal(a.Certificates, b.Certificates) &&
+			a.Policy == b.Policy && a.NoHTTP2 == b.NoHTTP2
 }

@@ -29,9 +29,12 @@ func (b *hostBuild) tls(claims []*claim) *snapshot.TLS {
 		return nil
 	}
 	b.judgeTLSConflict(winner, losers)
+	b.judgeTLSSettings(winner, claims)
 	return &snapshot.TLS{
 		Origin:       winner.at(winner.tls[0].field),
 		Certificates: b.certificates(winner),
+		Policy:       b.tlsPolicy(winner),
+		NoHTTP2:      !winner.settings.HTTP2,
 	}
 }
 

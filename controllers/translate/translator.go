@@ -6,6 +6,7 @@
 // [Objects.Translate] translates everything at once. A [Translator] keeps what it
 // made of each object, so that the cost of a change grows with the change:
 //
+//	stage 0  the parameters of our classes become policies                parameters.go, policy.go
 //	stage 1  an Ingress is read once, into the claims it lays to hosts   ingress.go
 //	stage 2  a host is built from its claims and what they refer to      host.go, tls.go, backend.go
 //	         a pool's endpoints are built from its Service's slices      endpoints.go
@@ -30,6 +31,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/cardea-dev/cardea/api/v1alpha1"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
@@ -44,6 +46,12 @@ type Translator struct {
 	services  map[types.NamespacedName]*corev1.Service
 	slicesBy  map[types.NamespacedName]*discoveryv1.EndpointSlice
 	secrets   map[types.NamespacedName]Secret
+	// parameters are by name.
+	parameters map[string]*v1alpha1.IngressClassParameters
+
+	// overlay is what the parameters of our classes say.
+	overlay  overlay
+	policies policies
 
 	// claims holds, for each host, the claims of our Ingresses.
 	claims map[string]map[types.NamespacedName]*claim
@@ -67,6 +75,7 @@ type Translator struct {
 	touchedPools     map[string]struct{}
 	touchedVerdicts  bool
 	touchedSpec      bool // a field of the Spec besides hosts and pools
+	touchedClasses   bool // a class, or the parameters of one
 
 	// deadlines are when time alone changes a host.
 	deadlines deadlines
@@ -88,6 +97,8 @@ func New(opts Options) *Translator {
 		services:       map[types.NamespacedName]*corev1.Service{},
 		slicesBy:       map[types.NamespacedName]*discoveryv1.EndpointSlice{},
 		secrets:        map[types.NamespacedName]Secret{},
+		parameters:     map[string]*v1alpha1.IngressClassParameters{},
+		policies:       policies{},
 		claims:         map[string]map[types.NamespacedName]*claim{},
 		slicesOf:       map[types.NamespacedName]map[types.NamespacedName]*discoveryv1.EndpointSlice{},
 		hosts:          map[string]*builtHost{},
@@ -103,6 +114,7 @@ func New(opts Options) *Translator {
 		touchedHosts:     map[string]struct{}{},
 		touchedPools:     map[string]struct{}{},
 		touchedSpec:      true,
+		touchedClasses:   true,
 	}
 }
 
@@ -111,6 +123,9 @@ func (o Objects) Translate(opts Options, now time.Time) Result {
 	t := New(opts)
 	for _, c := range o.Classes {
 		t.SetClass(c)
+	}
+	for _, p := range o.Parameters {
+		t.SetParameters(p)
 	}
 	for _, s := range o.Services {
 		t.SetService(s)
@@ -154,8 +169,9 @@ func (t *Translator) DeleteIngress(name types.NamespacedName) {
 func (t *Translator) read(name types.NamespacedName, e *entry) {
 	old := e.read
 	e.read = nil
-	if t.ours(e.object) {
+	if class, ours := t.ours(e.object); ours {
 		e.read = readIngress(e.object)
+		e.read.class = class
 	}
 	t.claim(name, old, e.read)
 }
@@ -202,11 +218,28 @@ func (t *Translator) DeleteClass(name string) {
 
 // classesChanged looks at each Ingress again: a class is a rare change.
 func (t *Translator) classesChanged() {
+	t.touchedClasses = true
 	for name, e := range t.ingresses {
-		if t.ours(e.object) != (e.read != nil) {
+		class, ours := t.ours(e.object)
+		if ours != (e.read != nil) || ours && class != e.read.class {
 			t.read(name, e)
 		}
 	}
+}
+
+// SetParameters adds or replaces the parameters that classes may name. They have
+// their defaults.
+func (t *Translator) SetParameters(p *v1alpha1.IngressClassParameters) {
+	if old := t.parameters[p.Name]; old == nil || !sameVersion(old, p) {
+		t.parameters[p.Name] = p
+		t.touchedClasses = true
+	}
+}
+
+// DeleteParameters removes parameters.
+func (t *Translator) DeleteParameters(name string) {
+	delete(t.parameters, name)
+	t.touchedClasses = true
 }
 
 // SetService adds or replaces a Service.

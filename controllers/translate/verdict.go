@@ -23,6 +23,12 @@ type Verdict struct {
 	Message string
 }
 
+// with returns v with a message.
+func (v Verdict) with(format string, args ...any) Verdict {
+	v.Message = fmt.Sprintf(format, args...)
+	return v
+}
+
 // Level is how much a verdict matters.
 type Level uint8
 
@@ -93,6 +99,19 @@ const (
 	CertificateConflictLost    Reason = "CertificateConflictLost"
 )
 
+// TLS policies, and the parameters that define them.
+const (
+	ParametersNotFound      Reason = "ParametersNotFound"
+	ParametersInvalid       Reason = "ParametersInvalid"
+	ParametersIgnored       Reason = "ParametersIgnored"
+	TLSPolicyUnknown        Reason = "TLSPolicyUnknown"
+	TLSPolicyWeak           Reason = "TLSPolicyWeak"
+	TLSPolicyNotFIPS        Reason = "TLSPolicyNotFIPS"
+	TLSSettingsConflictLost Reason = "TLSSettingsConflictLost"
+	CipherSuiteUnsupported  Reason = "CipherSuiteUnsupported"
+	AnnotationWithoutEffect Reason = "AnnotationWithoutEffect"
+)
+
 // A ReasonInfo documents a reason.
 type ReasonInfo struct {
 	Reason Reason
@@ -136,6 +155,16 @@ var reasons = []ReasonInfo{
 	{CertificateKeyTypeRepeated, "Several certificates of one key type are named for a host; the first is served."},
 	{CertificateConflictWon, "The Ingress decides the certificate of a host that another Ingress declares as well."},
 	{CertificateConflictLost, "The certificate of a host is decided by an older Ingress that declares it as well."},
+
+	{ParametersNotFound, "An IngressClass names parameters that do not exist; the strict defaults apply to the class."},
+	{ParametersInvalid, "The parameters of an IngressClass cannot be applied; its hosts have the TLS policy intermediate and the strict defaults apply to the rest."},
+	{ParametersIgnored, "Parameters that count for the process as a whole are decided by those of another IngressClass; the TLS policies alone are taken from these."},
+	{TLSPolicyUnknown, "An Ingress names a TLS policy that its class does not have; the host has that of the class, or intermediate if that is stricter."},
+	{TLSPolicyWeak, "A TLS policy accepts versions or suites that are there for old clients alone."},
+	{TLSPolicyNotFIPS, "A TLS policy names what there is not in FIPS 140-3 mode."},
+	{TLSSettingsConflictLost, "The TLS settings of an Ingress do not count for a host that another Ingress declares."},
+	{CipherSuiteUnsupported, "The annotation ssl-ciphers names suites that the host cannot have; they are left out."},
+	{AnnotationWithoutEffect, "An annotation asks for what Cardea cannot do; nothing is served differently because of it."},
 }
 
 // sortVerdicts sorts v into the order of [Result.Verdicts] and drops repetitions.
@@ -163,8 +192,10 @@ func compareOrigins(a, b snapshot.Origin) int {
 }
 
 // brief returns s short enough for a message, which an Event must hold.
-func brief(s string) string {
-	const most = 100
+func brief(s string) string { return cut(s, 100) }
+
+// cut returns s in about most bytes.
+func cut(s string, most int) string {
 	if len(s) <= most {
 		return s
 	}

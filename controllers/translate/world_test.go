@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/cardea-dev/cardea/api/v1alpha1"
 	"github.com/cardea-dev/cardea/controllers/translate"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
@@ -32,6 +33,8 @@ type world struct {
 	services  map[types.NamespacedName]*corev1.Service
 	slices    map[types.NamespacedName]*discoveryv1.EndpointSlice
 	secrets   map[types.NamespacedName]translate.Secret
+
+	parameters map[string]*v1alpha1.IngressClassParameters
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
@@ -44,6 +47,8 @@ func newWorld(t *testing.T, seed uint64) *world {
 		services:  map[types.NamespacedName]*corev1.Service{},
 		slices:    map[types.NamespacedName]*discoveryv1.EndpointSlice{},
 		secrets:   map[types.NamespacedName]translate.Secret{},
+
+		parameters: map[string]*v1alpha1.IngressClassParameters{},
 	}
 	for i, c := range []testCertificate{
 		{Hosts: []string{"a.example.com"}},
@@ -63,6 +68,8 @@ func (w *world) objects() translate.Objects {
 		Services:  slices.Collect(maps.Values(w.services)),
 		Slices:    slices.Collect(maps.Values(w.slices)),
 		Secrets:   w.secrets,
+
+		Parameters: slices.Collect(maps.Values(w.parameters)),
 	})
 	shuffle(w.rand, o.Ingresses)
 	shuffle(w.rand, o.Classes)
@@ -99,7 +106,7 @@ func (w *world) meta(name types.NamespacedName) metav1.ObjectMeta {
 // edit changes one object, or moves the clock.
 func (w *world) edit(tr *translate.Translator) {
 	remove := w.chance(30)
-	switch w.rand.IntN(12) {
+	switch w.rand.IntN(14) {
 	case 0, 1, 2, 3:
 		name := w.name("i", "j", "k")
 		if delete(w.ingresses, name); remove {
@@ -145,6 +152,15 @@ func (w *world) edit(tr *translate.Translator) {
 		s := w.secret(name)
 		w.secrets[name] = s
 		tr.SetSecret(name, s)
+	case 11, 12:
+		name := pick(w, "p", "q")
+		if delete(w.parameters, name); remove {
+			tr.DeleteParameters(name)
+			return
+		}
+		p := w.classParameters(name)
+		w.parameters[name] = p
+		tr.SetParameters(p)
 	default:
 		w.now = w.now.Add(time.Duration(w.rand.IntN(24)) * time.Hour)
 	}
@@ -168,6 +184,9 @@ func (w *world) resync(tr *translate.Translator) {
 	for name, v := range o.Secrets {
 		tr.SetSecret(name, v)
 	}
+	for _, v := range o.Parameters {
+		tr.SetParameters(v)
+	}
 }
 
 func (w *world) host() string {
@@ -181,9 +200,9 @@ func (w *world) ingress(name types.NamespacedName) *networkingv1.Ingress {
 		in.Spec.IngressClassName = &class
 	}
 	in.Annotations = map[string]string{}
-	for _, key := range []string{"cardea.dev/ssl-redirect", "cardea.dev/proxy-body-size", "cardea.dev/auth-url", "cardea.dev/what"} {
+	for _, key := range []string{"cardea.dev/ssl-redirect", "cardea.dev/proxy-body-size", "cardea.dev/auth-url", "cardea.dev/what", "cardea.dev/tls-policy", "cardea.dev/http2", "cardea.dev/ssl-ciphers"} {
 		if w.chance(15) {
-			in.Annotations[key] = pick(w, "false", "8m", "https://auth.example.com")
+			in.Annotations[key] = pick(w, "false", "8m", "https://auth.example.com", "modern", "named", "ECDHE-ECDSA-AES128-GCM-SHA256")
 		}
 	}
 	for range w.rand.IntN(3) {
@@ -225,11 +244,33 @@ func (w *world) backend() networkingv1.IngressBackend {
 
 func (w *world) class(name string) *networkingv1.IngressClass {
 	c := &networkingv1.IngressClass{ObjectMeta: w.meta(types.NamespacedName{Name: name})}
+	if w.chance(60) {
+		group := v1alpha1.GroupVersion.Group
+		c.Spec.Parameters = &networkingv1.IngressClassParametersReference{APIGroup: &group, Kind: v1alpha1.Kind, Name: pick(w, "p", "q")}
+	}
 	c.Spec.Controller = pick(w, translate.DefaultControllerName, translate.DefaultControllerName, "example.com/other")
 	if w.chance(40) {
 		c.Annotations = map[string]string{networkingv1.AnnotationIsDefaultIngressClass: "true"}
 	}
 	return c
+}
+
+func (w *world) classParameters(name string) *v1alpha1.IngressClassParameters {
+	p := &v1alpha1.IngressClassParameters{ObjectMeta: w.meta(types.NamespacedName{Name: name})}
+	p.Spec.HostOwnership = pick(w, "", v1alpha1.HostOwnershipShared)
+	p.Spec.TLS.Policy = pick(w, "", v1alpha1.PolicyModern, v1alpha1.PolicyCustom)
+	if w.chance(40) {
+		p.Spec.TLS.Custom = &v1alpha1.TLSPolicy{Curves: []v1alpha1.Curve{pick[v1alpha1.Curve](w, "P-256", "P-384")}}
+	}
+	if w.chance(40) {
+		p.Spec.TLS.Policies = []v1alpha1.NamedTLSPolicy{{Name: "named", TLSPolicy: v1alpha1.TLSPolicy{MinVersion: pick[v1alpha1.TLSVersion](w, "1.2", "1.3")}}}
+	}
+	if w.chance(40) {
+		p.Spec.TLS.UnknownSNI = pick(w, v1alpha1.UnknownSNIReject, v1alpha1.UnknownSNIDefaultCert)
+		p.Spec.TrustedCIDRs = []string{pick(w, "10.0.0.0/8", "192.0.2.0/24")}
+	}
+	p.Default()
+	return p
 }
 
 func (w *world) service(name types.NamespacedName) *corev1.Service {

@@ -1,0 +1,258 @@
+package translate
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"time"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/cardea-dev/cardea/api/v1alpha1"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// A Process is what parameters say to the process around the data plane. A field
+// that they leave open is zero.
+type Process struct {
+	// RejectUnknownSNI rejects clients that ask for no declared host even if there
+	// is a default certificate.
+	RejectUnknownSNI bool
+	// LastGoodAfterDelete is how long the certificate of a deleted Secret is served;
+	// it counts if HasLastGoodAfterDelete.
+	LastGoodAfterDelete    time.Duration
+	HasLastGoodAfterDelete bool
+}
+
+// An overlay is what the parameters of our classes say: stage 0.
+type overlay struct {
+	// classes holds the policies of the classes that have parameters.
+	classes map[string]*classPolicies
+
+	// What the parameters of the first class say, on top of the Options.
+	tlsPolicy                          *snapshot.TLSPolicy // nil: Intermediate
+	unknownSNI                         snapshot.UnknownSNI
+	ownership                          HostOwnership
+	trusted                            []netip.Prefix
+	handshakeTimeout, firstByteTimeout time.Duration
+	maxHandshakes                      int
+	process                            *Process
+
+	verdicts []Verdict
+}
+
+// applyParameters compiles the parameters if they or the classes changed, and
+// touches what depends on the difference.
+func (t *Translator) applyParameters() {
+	if !t.touchedClasses {
+		return
+	}
+	t.touchedClasses = false
+	old, now := t.overlay, t.compileParameters()
+	t.overlay = now
+	if old.process != nil && *old.process == *now.process {
+		t.overlay.process = old.process
+	}
+	if !slices.Equal(old.verdicts, now.verdicts) {
+		t.touchedVerdicts = true
+	}
+	if !old.sameSpec(&now) {
+		t.touchedSpec = true
+	}
+	if !old.sameHosts(&now) {
+		// A class is a rare change.
+		for host := range t.claims {
+			t.touchedHosts[host] = struct{}{}
+		}
+	}
+}
+
+// sameSpec reports whether the fields of the Spec besides its hosts are the same.
+func (o *overlay) sameSpec(p *overlay) bool {
+	return o.tlsPolicy == p.tlsPolicy && o.unknownSNI == p.unknownSNI && slices.Equal(o.trusted, p.trusted) &&
+		o.handshakeTimeout == p.handshakeTimeout && o.firstByteTimeout == p.firstByteTimeout && o.maxHandshakes == p.maxHandshakes
+}
+
+// sameHosts reports whether hosts that were built with o would be the same with p.
+func (o *overlay) sameHosts(p *overlay) bool {
+	return o.tlsPolicy == p.tlsPolicy && o.ownership == p.ownership && maps.EqualFunc(o.classes, p.classes, (*classPolicies).equal)
+}
+
+// of returns the policies of a class.
+func (o *overlay) of(class string) *classPolicies {
+	if c := o.classes[class]; c != nil {
+		return c
+	}
+	return withoutParameters
+}
+
+func (t *Translator) compileParameters() overlay {
+	o := overlay{
+		classes:    map[string]*classPolicies{},
+		unknownSNI: t.opts.UnknownSNI,
+		ownership:  t.opts.HostOwnership,
+		trusted:    t.opts.TrustedCIDRs,
+		process:    &Process{},
+	}
+	for i, class := range t.servedClasses() {
+		p := t.parametersOf(class, &o.verdicts)
+		if p == nil {
+			continue
+		}
+		c := t.compilePolicies(p, &o.verdicts)
+		o.classes[class.Name] = c
+		if i == 0 {
+			o.take(&p.Spec, c)
+			continue
+		}
+		if reflect.DeepEqual(processWide(p), processWide(defaultParameters())) {
+			continue
+		}
+		if first := t.servedClasses()[0]; !sameParameters(first, class) {
+			o.judge(Verdict{Level: Warning, Reason: ParametersIgnored, Origin: parametersOrigin(p), Other: classOrigin(first)},
+				"All but the TLS policies counts for the process as a whole, and there the parameters of IngressClass %s decide; IngressClass %s takes the policies alone from these. Move the rest there.", first.Name, class.Name)
+		}
+	}
+	o.verdicts = sortVerdicts(o.verdicts)
+	return o
+}
+
+// take applies what counts for the process as a whole.
+func (o *overlay) take(spec *v1alpha1.IngressClassParametersSpec, policies *classPolicies) {
+	if policies.policy != snapshot.Intermediate {
+		o.tlsPolicy = policies.policy
+	}
+	switch spec.TLS.UnknownSNI {
+	case v1alpha1.UnknownSNIReject:
+		o.unknownSNI, o.process.RejectUnknownSNI = snapshot.UnknownSNIReject, true
+	case v1alpha1.UnknownSNIDefaultCert:
+		o.unknownSNI = snapshot.UnknownSNIDefaultCert
+	}
+	if spec.HostOwnership == v1alpha1.HostOwnershipShared {
+		o.ownership = Shared
+	}
+	if len(spec.TrustedCIDRs) > 0 {
+		o.trusted = slices.Clone(o.trusted)
+		for _, s := range spec.TrustedCIDRs {
+			if prefix, err := netip.ParsePrefix(s); err == nil {
+				o.trusted = append(o.trusted, prefix.Masked())
+			}
+		}
+	}
+	o.handshakeTimeout = spec.TLS.HandshakeTimeout.Value()
+	o.firstByteTimeout = spec.TLS.FirstByteTimeout.Value()
+	o.maxHandshakes = int(spec.TLS.MaxConcurrentHandshakes)
+	if spec.LastGoodAfterDelete != "" {
+		o.process.LastGoodAfterDelete, o.process.HasLastGoodAfterDelete = spec.LastGoodAfterDelete.Value(), true
+	}
+}
+
+func (o *overlay) judge(v Verdict, format string, args ...any) {
+	o.verdicts = append(o.verdicts, v.with(format, args...))
+}
+
+// servedClasses returns our classes. The first is the one whose parameters count
+// for the process: that of the Options, else the oldest.
+func (t *Translator) servedClasses() []*networkingv1.IngressClass {
+	var ours []*networkingv1.IngressClass
+	for name, c := range t.classes {
+		if t.classIsOurs(name) {
+			ours = append(ours, c)
+		}
+	}
+	slices.SortFunc(ours, func(a, b *networkingv1.IngressClass) int {
+		return cmp.Or(
+			cmp.Compare(rank(a.Name == t.opts.Class), rank(b.Name == t.opts.Class)),
+			a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
+			cmp.Compare(a.Name, b.Name),
+		)
+	})
+	return ours
+}
+
+// rank orders true before false.
+func rank(first bool) int {
+	if first {
+		return 0
+	}
+	return 1
+}
+
+// parametersOf returns the parameters that class names; nil if it names none, or
+// none that can be applied.
+func (t *Translator) parametersOf(class *networkingv1.IngressClass, verdicts *[]Verdict) *v1alpha1.IngressClassParameters {
+	ref := class.Spec.Parameters
+	if ref == nil {
+		return nil
+	}
+	origin := classOrigin(class)
+	origin.Field = "spec.parameters"
+	judge := func(v Verdict, format string, args ...any) { *verdicts = append(*verdicts, v.with(format, args...)) }
+	switch {
+	case ref.APIGroup == nil || *ref.APIGroup != v1alpha1.GroupVersion.Group || ref.Kind != v1alpha1.Kind:
+		judge(Verdict{Level: Refused, Reason: ParametersInvalid, Origin: origin},
+			"The parameters are of kind %s of group %q, want kind %s of group %s. The strict defaults apply to the class.",
+			brief(ref.Kind), brief(text(ref.APIGroup)), v1alpha1.Kind, v1alpha1.GroupVersion.Group)
+		return nil
+	case text(ref.Scope) == networkingv1.IngressClassParametersReferenceScopeNamespace:
+		judge(Verdict{Level: Refused, Reason: ParametersInvalid, Origin: origin},
+			"The scope of the parameters is Namespace, and objects of kind %s have no namespace. The strict defaults apply to the class. Write scope: Cluster and no namespace.", v1alpha1.Kind)
+		return nil
+	}
+	p := t.parameters[ref.Name]
+	if p == nil {
+		judge(Verdict{Level: Refused, Reason: ParametersNotFound, Origin: origin, Other: snapshot.Origin{Kind: v1alpha1.Kind, Name: ref.Name}},
+			"%s %s does not exist; the strict defaults apply to the class. Create it, and the CustomResourceDefinition if that is missing.", v1alpha1.Kind, brief(ref.Name))
+		return nil
+	}
+	errs := p.Validate()
+	for _, e := range errs[:min(len(errs), maxParameterErrors)] {
+		at := parametersOrigin(p)
+		at.Field = e.Field
+		judge(Verdict{Level: Refused, Reason: ParametersInvalid, Origin: at, Other: origin},
+			"%s. Nothing of these parameters is applied: the hosts of the class have the TLS policy intermediate, and the strict defaults apply to the rest.", sentence(cut(e.ErrorBody(), 300)))
+	}
+	if len(errs) > 0 {
+		return nil
+	}
+	return p
+}
+
+// maxParameterErrors is how many errors of one object are told.
+const maxParameterErrors = 5
+
+// text returns what s points to, "" for nil.
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func defaultParameters() *v1alpha1.IngressClassParameters {
+	p := &v1alpha1.IngressClassParameters{}
+	p.Default()
+	return p
+}
+
+// processWide returns the part of p that is not per class.
+func processWide(p *v1alpha1.IngressClassParameters) v1alpha1.IngressClassParametersSpec {
+	spec := p.Spec
+	spec.TLS.Policy, spec.TLS.Custom, spec.TLS.Policies = "", nil, nil
+	return spec
+}
+
+// sameParameters reports whether two classes name the same parameters.
+func sameParameters(a, b *networkingv1.IngressClass) bool {
+	return reflect.DeepEqual(a.Spec.Parameters, b.Spec.Parameters)
+}
+
+func classOrigin(c *networkingv1.IngressClass) snapshot.Origin {
+	return snapshot.Origin{Kind: "IngressClass", Name: c.Name, UID: string(c.UID)}
+}
+
+func parametersOrigin(p *v1alpha1.IngressClassParameters) snapshot.Origin {
+	return snapshot.Origin{Kind: v1alpha1.Kind, Name: p.Name, UID: string(p.UID)}
+}
