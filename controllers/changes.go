@@ -6,6 +6,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cardea-dev/cardea/api/v1alpha1"
 )
 
 // A kind is one of the kinds that are watched.
@@ -14,12 +16,13 @@ type kind string
 const (
 	ingressKind kind = "Ingress"
 	classKind   kind = "IngressClass"
+	paramsKind  kind = v1alpha1.Kind
 	serviceKind kind = "Service"
 	sliceKind   kind = "EndpointSlice"
 	secretKind  kind = "Secret"
 )
 
-var watchedKinds = []kind{classKind, ingressKind, serviceKind, sliceKind, secretKind}
+var watchedKinds = []kind{classKind, paramsKind, ingressKind, serviceKind, sliceKind, secretKind}
 
 type objectKey struct {
 	kind kind

@@ -26,6 +26,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -69,6 +70,9 @@ type Config struct {
 	Status StatusConfig
 	// Tickets says where the secrets of session tickets are. It needs Leader.
 	Tickets TicketsConfig
+	// Process, if set, is told what the parameters of the class say to the process
+	// around the data plane, before what they say to the data plane is published.
+	Process func(translate.Process)
 	// Metrics are called when a number changes.
 	Metrics Metrics
 	Logger  logr.Logger
@@ -126,6 +130,10 @@ type Controller struct {
 	election *election     // nil: there is no leader
 	status   *statusWriter // nil: status is not written
 	tickets  *ticketKeeper // nil: session tickets are this replica's own
+
+	// withoutParameters says that the watch of parameters of classes cannot begin
+	// and nobody waits for it.
+	withoutParameters atomic.Bool
 
 	mu       sync.Mutex
 	notReady string

@@ -15,6 +15,7 @@ import (
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/cardea-dev/cardea/api/v1alpha1"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
@@ -192,6 +193,8 @@ func apiVersion(kind string) string {
 		return "networking.k8s.io/v1"
 	case "EndpointSlice":
 		return "discovery.k8s.io/v1"
+	case v1alpha1.Kind:
+		return v1alpha1.GroupVersion.String()
 	}
 	return "v1"
 }

@@ -15,6 +15,8 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cardea-dev/cardea/api/v1alpha1"
 )
 
 // notHelm keeps the release history of Helm out, often the most and always the
@@ -36,7 +38,9 @@ func kindOfType(description string) kind {
 // scheme holds the kinds that are read.
 var scheme = func() *runtime.Scheme {
 	s := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, discoveryv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{
+		corev1.AddToScheme, networkingv1.AddToScheme, discoveryv1.AddToScheme, v1alpha1.AddToScheme,
+	} {
 		utilruntime.Must(add(s))
 	}
 	return s
@@ -48,6 +52,9 @@ func staticMapper(*rest.Config, *http.Client) (meta.RESTMapper, error) {
 	m := meta.NewDefaultRESTMapper(nil)
 	m.Add(networkingv1.SchemeGroupVersion.WithKind("Ingress"), meta.RESTScopeNamespace)
 	m.Add(networkingv1.SchemeGroupVersion.WithKind("IngressClass"), meta.RESTScopeRoot)
+	// Its plural is its singular.
+	resource := v1alpha1.GroupVersion.WithResource(v1alpha1.Resource)
+	m.AddSpecific(v1alpha1.GroupVersion.WithKind(v1alpha1.Kind), resource, resource, meta.RESTScopeRoot)
 	m.Add(corev1.SchemeGroupVersion.WithKind("Service"), meta.RESTScopeNamespace)
 	m.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
 	m.Add(discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), meta.RESTScopeNamespace)
@@ -60,6 +67,8 @@ func prototype(k kind) client.Object {
 		return &networkingv1.Ingress{}
 	case classKind:
 		return &networkingv1.IngressClass{}
+	case paramsKind:
+		return &v1alpha1.IngressClassParameters{}
 	case serviceKind:
 		return &corev1.Service{}
 	case sliceKind:

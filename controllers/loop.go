@@ -14,6 +14,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/cardea-dev/cardea/api/v1alpha1"
 	"github.com/cardea-dev/cardea/controllers/secrets"
 	"github.com/cardea-dev/cardea/controllers/translate"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
@@ -59,6 +60,8 @@ type loop struct {
 	// translatedAt and publishedAt are when that was done last.
 	translatedAt, publishedAt time.Time
 	result                    translate.Result
+	// process is what was last taken of a result.
+	process *translate.Process
 	// pending is translated and not published; published is the last Spec that
 	// was.
 	pending   snapshot.Update
@@ -171,6 +174,8 @@ func (l *loop) apply(key objectKey, change change, from view) {
 		}
 	case *networkingv1.IngressClass:
 		l.translator.SetClass(o)
+	case *v1alpha1.IngressClassParameters:
+		l.translator.SetParameters(o)
 	case *corev1.Service:
 		l.translator.SetService(o)
 	case *discoveryv1.EndpointSlice:
@@ -188,6 +193,8 @@ func (l *loop) forget(key objectKey) {
 		}
 	case classKind:
 		l.translator.DeleteClass(key.name.Name)
+	case paramsKind:
+		l.translator.DeleteParameters(key.name.Name)
 	case serviceKind:
 		l.translator.DeleteService(key.name)
 	case sliceKind:
@@ -237,6 +244,7 @@ func (l *loop) translateAt() time.Time {
 func (l *loop) translate(now time.Time) {
 	l.dirty, l.translatedAt = false, now
 	l.result = l.translator.Translate(now)
+	l.takeProcess()
 
 	for name, refs := range l.result.Secrets {
 		again := l.store.Want(name, translate.Purposes(refs))

@@ -91,13 +91,18 @@ func (c *Controller) runSession(ctx context.Context) error {
 	if c.cfg.Metrics.Session != nil {
 		c.cfg.Metrics.Session(false)
 	}
+	c.withoutParameters.Store(false)
 	var synced []toolscache.InformerSynced
 	for _, kind := range watchedKinds {
 		registered, err := s.watch(ctx, kind)
 		if err != nil {
 			return fmt.Errorf("controllers: watch %s: %w", kind, err)
 		}
-		synced = append(synced, registered.HasSynced)
+		hasSynced := registered.HasSynced
+		if kind == paramsKind {
+			hasSynced = func() bool { return registered.HasSynced() || c.withoutParameters.Load() }
+		}
+		synced = append(synced, hasSynced)
 	}
 	err = mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
 		if toolscache.WaitForCacheSync(ctx.Done(), synced...) {
@@ -262,6 +267,10 @@ func (c *Controller) watchFailed(ctx context.Context, r *toolscache.Reflector, e
 	}
 	text := err.Error()
 	name := string(kindOfType(r.TypeDescription()))
+	if name == string(paramsKind) && (apierrors.IsNotFound(err) || apierrors.IsForbidden(err)) {
+		c.cannotHaveParameters(text)
+		return
+	}
 	c.mu.Lock()
 	repeated := c.trouble[name] == text
 	c.trouble[name] = text
@@ -270,4 +279,16 @@ func (c *Controller) watchFailed(ctx context.Context, r *toolscache.Reflector, e
 		return
 	}
 	c.cfg.Logger.Info("a watch of the cluster failed and will be tried again; what was published is served on", "kind", name, "error", text)
+}
+
+// cannotHaveParameters says that the parameters of classes cannot be read: their
+// definition is not installed, or our role is older than they are. The cluster is
+// served without them; the class that names some has a verdict. The informer tries
+// again by itself and finds them as soon as they are there.
+func (c *Controller) cannotHaveParameters(why string) {
+	if c.withoutParameters.Swap(true) {
+		return
+	}
+	c.cfg.Logger.Info("the parameters of IngressClasses cannot be read; classes are served without", "kind", string(paramsKind), "error", why,
+		"remedy", "apply config/crd, and the role of this version")
 }

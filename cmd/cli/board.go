@@ -24,6 +24,8 @@ type board struct {
 	// connections is that of the flags; merged is what became of it and of that of
 	// the Spec, which is the same as long as that is.
 	connections, ofSpec, merged *snapshot.ConnectionPolicy
+	// rejectUnknown rejects unknown names all the same.
+	rejectUnknown bool
 }
 
 func newBoard(p publisher, defaultCertificate *snapshot.Certificate, connections *snapshot.ConnectionPolicy) *board {
@@ -69,13 +71,21 @@ func (b *board) setDefaultCertificate(c *snapshot.Certificate) error {
 	return b.publisher.Publish(snapshot.Update{Spec: b.complete(b.spec)})
 }
 
+// setRejectUnknown says whether unknown names are rejected even if there is a
+// default certificate. It counts from the next Spec on.
+func (b *board) setRejectUnknown(reject bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rejectUnknown = reject
+}
+
 // complete returns spec with what is added. mu is held.
 func (b *board) complete(spec *snapshot.Spec) *snapshot.Spec {
 	if b.defaultCertificate == nil && b.connections == nil {
 		return spec
 	}
 	s := *spec
-	if b.defaultCertificate != nil {
+	if b.defaultCertificate != nil && !b.rejectUnknown {
 		s.UnknownSNI, s.DefaultCertificate = snapshot.UnknownSNIDefaultCert, b.defaultCertificate
 	}
 	if b.ofSpec != spec.Connections {

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/cardea-dev/cardea/api/v1alpha1"
 	"github.com/cardea-dev/cardea/controllers/manifest"
 	"github.com/cardea-dev/cardea/controllers/translate"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
@@ -40,13 +41,18 @@ func loadREST(kubeconfig string) (*rest.Config, error) {
 // and asks the API server for no list of them.
 func newClient(config *rest.Config) (client.Client, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, discoveryv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{
+		corev1.AddToScheme, networkingv1.AddToScheme, discoveryv1.AddToScheme, v1alpha1.AddToScheme,
+	} {
 		if err := add(scheme); err != nil {
 			return nil, err
 		}
 	}
 	mapper := meta.NewDefaultRESTMapper(nil)
 	mapper.Add(networkingv1.SchemeGroupVersion.WithKind("IngressClass"), meta.RESTScopeRoot)
+	// Its plural is its singular.
+	resource := v1alpha1.GroupVersion.WithResource(v1alpha1.Resource)
+	mapper.AddSpecific(v1alpha1.GroupVersion.WithKind(v1alpha1.Kind), resource, resource, meta.RESTScopeRoot)
 	mapper.Add(networkingv1.SchemeGroupVersion.WithKind("Ingress"), meta.RESTScopeNamespace)
 	mapper.Add(corev1.SchemeGroupVersion.WithKind("Service"), meta.RESTScopeNamespace)
 	mapper.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
@@ -68,6 +74,7 @@ func readCluster(ctx context.Context, kubeconfig, namespace string, options tran
 	r := clusterReader{ctx: ctx, client: c, namespace: namespace}
 	for _, err := range []error{
 		list(&r, func(l *networkingv1.IngressClassList) { addAll(&r, l.Items) }),
+		r.listParameters(),
 		list(&r, func(l *networkingv1.IngressList) { addAll(&r, l.Items) }),
 		list(&r, func(l *corev1.ServiceList) { addAll(&r, l.Items) }),
 		list(&r, func(l *discoveryv1.EndpointSliceList) { addAll(&r, l.Items) }),
@@ -106,6 +113,21 @@ func list[T any, L interface {
 			return nil
 		}
 	}
+}
+
+// listParameters reads the parameters of classes. A cluster without their
+// definition has none.
+func (r *clusterReader) listParameters() error {
+	err := list(r, func(l *v1alpha1.IngressClassParametersList) {
+		for i := range l.Items {
+			l.Items[i].Default()
+		}
+		addAll(r, l.Items)
+	})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
 }
 
 func addAll[T any, P interface {

@@ -105,8 +105,12 @@ func TestCheckCluster(t *testing.T) {
 		}
 	}
 	slices.Sort(api.read)
-	if got, want := api.read, []string{"/api/v1/namespaces/shop/secrets/a", "/api/v1/namespaces/shop/secrets/b"}; !slices.Equal(got, want) {
-		t.Errorf("read %v, want only the Secrets that are named: %v", got, want)
+	// The server has no IngressClassParameters, as a cluster without their definition.
+	want := []string{
+		"/api/v1/namespaces/shop/secrets/a", "/api/v1/namespaces/shop/secrets/b", "/apis/cardea.dev/v1alpha1/ingressclassparameters",
+	}
+	if got := api.read; !slices.Equal(got, want) {
+		t.Errorf("read %v, want the parameters of classes and only the Secrets that are named: %v", got, want)
 	}
 }
 

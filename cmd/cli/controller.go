@@ -189,6 +189,7 @@ func (s *clusterSettings) run(cmd *cobra.Command) error {
 		Leader:         controllers.LeaderConfig{Namespace: s.namespace, Lease: s.electionID, Identity: s.pod},
 		Status:         s.status(),
 		Tickets:        controllers.TicketsConfig{Secret: s.ticketSecret, Rotation: s.ticketRotation},
+		Process:        p.takeProcess,
 		Metrics:        controllerMetrics(p.registry, p.observer),
 		Logger:         log.WithName("controllers"),
 	})

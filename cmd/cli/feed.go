@@ -13,6 +13,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/cardea-dev/cardea/api/v1alpha1"
 	"github.com/cardea-dev/cardea/controllers/manifest"
 	"github.com/cardea-dev/cardea/controllers/secrets"
 	"github.com/cardea-dev/cardea/controllers/translate"
@@ -44,6 +45,10 @@ type feed struct {
 	lastGoods map[types.NamespacedName]struct{}
 	stale     atomic.Pointer[[]string]
 	foreign   foreigners
+	// onProcess, if set, is told what the parameters of the class say to the
+	// process, before what goes with it is published.
+	onProcess func(translate.Process)
+	process   *translate.Process
 }
 
 // newFeed returns a feed to p.
@@ -96,6 +101,8 @@ func (f *feed) set(o manifest.Object, now time.Time) {
 		f.translator.SetIngress(o)
 	case *networkingv1.IngressClass:
 		f.translator.SetClass(o)
+	case *v1alpha1.IngressClassParameters:
+		f.translator.SetParameters(o)
 	case *corev1.Service:
 		f.translator.SetService(o)
 	case *discoveryv1.EndpointSlice:
@@ -117,6 +124,8 @@ func (f *feed) remove(o manifest.Object, now time.Time) {
 		f.translator.DeleteIngress(name)
 	case *networkingv1.IngressClass:
 		f.translator.DeleteClass(name.Name)
+	case *v1alpha1.IngressClassParameters:
+		f.translator.DeleteParameters(name.Name)
 	case *corev1.Service:
 		f.translator.DeleteService(name)
 	case *discoveryv1.EndpointSlice:
@@ -153,6 +162,7 @@ func (f *feed) setSecret(name types.NamespacedName, now time.Time) {
 func (f *feed) publish(since, now time.Time) error {
 	before := f.result.Spec
 	f.translate(now)
+	f.takeProcess()
 	maps.Copy(f.unpublished, f.result.Endpoints)
 	if f.result.Spec == before && len(f.unpublished) == 0 {
 		return nil
@@ -163,6 +173,23 @@ func (f *feed) publish(since, now time.Time) error {
 	}
 	f.unpublished = make(map[string][]snapshot.Endpoint)
 	return nil
+}
+
+// takeProcess applies what the parameters of the class say to the process.
+func (f *feed) takeProcess() {
+	p := f.result.Process
+	if p == f.process {
+		return
+	}
+	f.process = p
+	after := secrets.DefaultLastGoodAfterDelete
+	if p.HasLastGoodAfterDelete {
+		after = p.LastGoodAfterDelete
+	}
+	f.store.SetLastGoodAfterDelete(after)
+	if f.onProcess != nil {
+		f.onProcess(*p)
+	}
 }
 
 // translate translates until every Secret that the result names has been read.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"crypto/fips140"
 	"log/slog"
 	"net"
 	"time"
@@ -125,5 +126,5 @@ func (s *settings) level() (slog.Level, error) {
 // options is how Kubernetes objects are translated. The default certificate is
 // none of it: [board] adds it.
 func (s *settings) options() translate.Options {
-	return translate.Options{ControllerName: s.controllerName, Class: s.class, WithoutClass: s.withoutClass}
+	return translate.Options{ControllerName: s.controllerName, Class: s.class, WithoutClass: s.withoutClass, FIPS: fips140.Enabled()}
 }

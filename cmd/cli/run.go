@@ -222,6 +222,11 @@ func (p *process) serveWeb(flag string, w *webServer, broken chan<- error) {
 	}
 }
 
+// takeProcess applies what the parameters of the class say to the process.
+func (p *process) takeProcess(params translate.Process) {
+	p.board.setRejectUnknown(params.RejectUnknownSNI)
+}
+
 // logAddresses tells on which addresses the process really listens; those who
 // asked for port 0 read them there.
 func (p *process) logAddresses() {

@@ -57,6 +57,7 @@ func (p *process) serveFolder(ctx context.Context, dir string, live func()) erro
 		return unreadable(err)
 	}
 	f := newFollower(p)
+	f.onProcess = p.takeProcess
 	p.observer.SetLastGood(f.lastGood)
 	p.reread = f.readAgain
 	return p.run(ctx, func(ctx context.Context) {

@@ -30,8 +30,8 @@ import (
 )
 
 // An Object is one of *networkingv1.Ingress, *networkingv1.IngressClass,
-// *corev1.Service, *discoveryv1.EndpointSlice and *corev1.Secret. Its TypeMeta is
-// set.
+// *v1alpha1.IngressClassParameters, *corev1.Service, *discoveryv1.EndpointSlice and
+// *corev1.Secret. Its TypeMeta is set.
 type Object interface {
 	metav1.Object
 	runtime.Object

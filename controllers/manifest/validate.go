@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/cardea-dev/cardea/api/v1alpha1"
 )
 
 // setDefaults sets what an API server sets and Cardea looks at.
@@ -41,6 +43,8 @@ func setDefaults(o Object) {
 				p.Protocol = &tcp
 			}
 		}
+	case *v1alpha1.IngressClassParameters:
+		o.Default()
 	case *corev1.Secret:
 		if o.Type == "" {
 			o.Type = corev1.SecretTypeOpaque
@@ -65,6 +69,8 @@ func validate(o Object) (errs, warnings field.ErrorList) {
 		errs = append(errs, validateIngress(o)...)
 	case *networkingv1.IngressClass:
 		errs = append(errs, validation.IsDomainPrefixedPath(spec.Child("controller"), o.Spec.Controller)...)
+	case *v1alpha1.IngressClassParameters:
+		errs = append(errs, o.Validate()...)
 	case *corev1.Service:
 		errs = append(errs, validateService(&o.Spec, spec)...)
 	case *discoveryv1.EndpointSlice:

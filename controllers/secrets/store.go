@@ -43,6 +43,22 @@ func New(lastGoodAfterDelete time.Duration) *Store {
 	}
 }
 
+// SetLastGoodAfterDelete changes what [New] was given. It counts for the Secrets
+// that are gone already.
+func (s *Store) SetLastGoodAfterDelete(d time.Duration) {
+	if s.afterDelete == d {
+		return
+	}
+	s.afterDelete = d
+	for name, e := range s.entries {
+		if at := e.wake(d); at.IsZero() {
+			delete(s.due, name)
+		} else {
+			s.due[name] = at
+		}
+	}
+}
+
 // An entry is what is known of one Secret.
 type entry struct {
 	origin snapshot.Origin
