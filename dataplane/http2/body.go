@@ -104,7 +104,7 @@ func (b *body) takeUnlessLast() []byte {
 
 // withheld reports whether all has come but the end of the stream; mu is held.
 func (b *body) withheld() bool {
-	return b.declared > 0 && b.got == b.declared && !b.ended && b.err == nil && b.s.c.side == outcome.Downstream && len(b.chunks) <= 1
+	return b.declared > 0 && b.got == b.declared && !b.ended && b.s.c.side == outcome.Downstream && len(b.chunks) <= 1
 }
 
 // take returns what came and was not yet handed out, nil if nothing.
