@@ -4,6 +4,7 @@ import (
 	"crypto/fips140"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -25,7 +26,10 @@ type settings struct {
 	logFormat, logLevel                       string
 	accessLog, logQuery                       bool
 	handshakeLog                              string
+	handshakeLogSampleOK                      float64
+	handshakeLogFields                        []string
 	metricsMaxHosts                           int
+	maxConnections, maxHandshakes             int
 	handshakeTimeout, firstByteTimeout        time.Duration
 	shutdownDelay, drainTimeout               time.Duration
 	tlsKeyLog                                 string
@@ -49,6 +53,8 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.BoolVar(&s.accessLog, "access-log", true, "Write a record for every request to the standard output.")
 	f.BoolVar(&s.logQuery, "log-query", false, "Write query strings into the access log; they often hold tokens.")
 	f.StringVar(&s.handshakeLog, "handshake-log", "all", "TLS handshakes to write a record for to the standard output: all, failures or off.")
+	f.Float64Var(&s.handshakeLogSampleOK, "handshake-log-sample-ok", 1, "Share of the good handshakes that --handshake-log=all writes, from 0 to 1; failures are always written.")
+	f.StringSliceVar(&s.handshakeLogFields, "handshake-log-fields", nil, "Fields of the records of the handshake log, besides time, log and conn, separated by commas; none means all.")
 	f.IntVar(&s.metricsMaxHosts, "metrics-max-hosts", 1000, "Most hosts that get metrics of their own; the others share the host \"_other\".")
 	f.DurationVar(&s.handshakeTimeout, "handshake-timeout", time.Minute, "Time that a TLS handshake may take.")
 	f.DurationVar(&s.firstByteTimeout, "handshake-first-byte-timeout", 10*time.Second, "Time that a client of HTTPS has to send its first byte.")
@@ -108,6 +114,9 @@ func (s *settings) check() error {
 	if err := s.checkKeyLog(); err != nil {
 		return err
 	}
+	if _, err := s.handshakes(); err != nil {
+		return usage("--handshake-log-sample-ok, --handshake-log-fields: %s", strings.TrimPrefix(err.Error(), "observe: "))
+	}
 	if s.metricsMaxHosts < 1 {
 		return usage("--metrics-max-hosts %d: want 1 or more", s.metricsMaxHosts)
 	}
@@ -115,6 +124,11 @@ func (s *settings) check() error {
 		return usage("--default-tls-cert and --default-tls-key go together")
 	}
 	return nil
+}
+
+// handshakes is what the handshake log holds.
+func (s *settings) handshakes() (observe.HandshakeLog, error) {
+	return observe.ParseHandshakeLog(s.handshakeLog, s.handshakeLogSampleOK, s.handshakeLogFields)
 }
 
 func (s *settings) level() (slog.Level, error) {

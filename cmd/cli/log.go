@@ -41,7 +41,7 @@ func (p *process) observeConfig() observe.Config {
 	if p.accessLog {
 		c.AccessLog = p.stdout
 	}
-	c.Handshakes, _ = observe.ParseHandshakeMode(p.handshakeLog)
+	c.Handshakes, _ = p.handshakes()
 	c.Format, _ = observe.ParseFormat(p.logFormat)
 	return c
 }

@@ -2,7 +2,9 @@ package listen
 
 import (
 	"crypto/tls"
+	"errors"
 	"strconv"
+	"strings"
 
 	"github.com/cardea-dev/cardea/dataplane/outcome"
 )
@@ -12,8 +14,12 @@ type alert uint8
 
 const (
 	alertCloseNotify         alert = 0
-	alertUserCanceled        alert = 90
 	alertHandshakeFailure    alert = 40
+	alertBadCertificate      alert = 42
+	alertCertificateExpired  alert = 45
+	alertUnknownCA           alert = 48
+	alertDecodeError         alert = 50
+	alertUserCanceled        alert = 90
 	alertProtocolVersion     alert = 70
 	alertInternalError       alert = 80
 	alertInappropriate       alert = 86
@@ -88,6 +94,35 @@ func (a alert) reason() outcome.Reason {
 		return r
 	}
 	return outcome.AlertOther
+}
+
+// sealedAlertFor returns the alert that crypto/tls sent for err when it no longer
+// sends in the clear: TLS 1.3 encrypts what follows the ServerHello, and the
+// error says the same. A test holds it to what the client receives.
+func sealedAlertFor(err error, version uint16) (alert, bool) {
+	if version != tls.VersionTLS13 {
+		return 0, false
+	}
+	if v, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		switch clientCertReason(v.Err) {
+		case outcome.ClientCertUnknownCA:
+			return alertUnknownCA, true
+		case outcome.ClientCertExpired:
+			return alertCertificateExpired, true
+		}
+		return alertBadCertificate, true
+	}
+	if _, ok := errors.AsType[*refusal](err); ok {
+		// Ours, of VerifyConnection: crypto/tls has one alert for all of them.
+		return alertBadCertificate, true
+	}
+	switch text := err.Error(); {
+	case strings.Contains(text, "client didn't provide a certificate"):
+		return alertCertificateRequired, true
+	case strings.Contains(text, "failed to parse client certificate"):
+		return alertDecodeError, true
+	}
+	return 0, false
 }
 
 // alertTexts gives the alert behind an error text of crypto/tls, whose alert type

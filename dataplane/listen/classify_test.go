@@ -237,6 +237,13 @@ func TestFailures(t *testing.T) {
 			if h.Err == "" {
 				t.Error(`Err = "", want a text`)
 			}
+			// An alert in the clear is the last that the client got.
+			if n := len(got) - 7; n >= 0 && got[n] == 21 && h.AlertSent != alert(got[n+6]).String() {
+				t.Errorf("AlertSent = %q, the client got %q", h.AlertSent, got)
+			}
+			if !h.HelloSeen && h.BytesIn > 0 && (len(h.FirstBytes) == 0 || int64(len(h.FirstBytes)) > h.BytesIn) || h.HelloSeen && h.FirstBytes != nil {
+				t.Errorf("FirstBytes = %q of %d bytes, want them without a hello and only then", h.FirstBytes, h.BytesIn)
+			}
 		})
 	}
 }
@@ -312,9 +319,8 @@ func TestClientCertificateFailures(t *testing.T) {
 					c.hs.offered(hello)
 					return nil, nil
 				}
-				done := make(chan struct{})
+				done := make(chan error, 1)
 				go func() {
-					defer close(done)
 					tc := tls.Client(clientEnd, client("ec.example.com", func(cfg *tls.Config) {
 						cfg.MaxVersion = version
 						// Unlike Config.Certificates, this sends one that the server's
@@ -329,9 +335,12 @@ func TestClientCertificateFailures(t *testing.T) {
 							cfg.NextProtos = tt.protos
 						}
 					}))
-					_ = tc.Handshake()
-					_, _ = tc.Read(make([]byte, 1))
+					err := tc.Handshake()
+					if err == nil {
+						_, err = tc.Read(make([]byte, 1))
+					}
 					_ = clientEnd.Close()
+					done <- err
 				}()
 				tc := tls.Server(c, cfg)
 				c.hs.running = true
@@ -343,12 +352,18 @@ func TestClientCertificateFailures(t *testing.T) {
 				if f.reason != tt.reason {
 					t.Errorf("classify(%v) = %s, want %s", err, f.reason, tt.reason)
 				}
+				c.hs.negotiated(tc.ConnectionState())
 				c.hs.offended(err)
+				c.hs.explain(err, f)
 				if got := c.hs.ClientCertificate; tt.subject != "" && (got == nil || got.Subject != tt.subject || got.Verified || got.VerifyErr == "") {
 					t.Errorf("ClientCertificate = %+v, want the rejected %q", got, tt.subject)
 				}
 				_ = serverEnd.Close()
-				<-done
+				// crypto/tls gives the client an alert by its text.
+				got := (<-done).Error()
+				if sent := alertTexts[strings.TrimPrefix(got, "remote error: ")]; c.hs.AlertSent != sent.String() || sent == 0 {
+					t.Errorf("AlertSent = %q, the client got %q", c.hs.AlertSent, got)
+				}
 			})
 		}
 	}

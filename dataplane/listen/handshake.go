@@ -29,10 +29,14 @@ type handshake struct {
 	records records
 	// mismatch is what of the ClientHello does not fit the policy.
 	mismatch *refusal
-	// sent is the last alert that we sent in the clear.
-	sent alert
 	// auth is what the host demands of client certificates; nil: nothing.
 	auth *clientAuth
+	// sent is the last alert that we sent in the clear, if wasSent.
+	sent    alert
+	wasSent bool
+	// first holds the first bytes that came, seen of them.
+	first [16]byte
+	seen  int
 	// instead replaces the internal_error that crypto/tls sends when configFor
 	// returns an error.
 	instead alert
@@ -113,6 +117,7 @@ func (c *conn) shake(tc *tls.Conn) (ok bool) {
 	}
 	h.offended(err)
 	f := c.classify(err)
+	h.explain(err, f)
 	c.fail(f)
 	if f.reason == outcome.NotTLSHTTP {
 		c.answerHTTP()
@@ -128,6 +133,7 @@ func (c *conn) received(p []byte) {
 		// An error here shows at the next read.
 		_ = c.Conn.SetReadDeadline(c.info.Accepted.Add(c.hs.timeout))
 	}
+	c.hs.seen += copy(c.hs.first[c.hs.seen:], p)
 	c.hs.records.feed(p)
 }
 
@@ -174,10 +180,19 @@ func (h *handshake) offered(hello *tls.ClientHelloInfo) {
 	h.OfferedVersions = hello.SupportedVersions
 	h.OfferedCipherSuites = hello.CipherSuites
 	h.OfferedALPN = hello.SupportedProtos
-	h.OfferedCurves = make([]uint16, len(hello.SupportedCurves))
-	for i, curve := range hello.SupportedCurves {
-		h.OfferedCurves[i] = uint16(curve)
+	h.OfferedExtensions = hello.Extensions
+	h.OfferedCurves = plain(hello.SupportedCurves)
+	h.OfferedSignatureSchemes = plain(hello.SignatureSchemes)
+	h.JA4 = ja4(hello)
+}
+
+// plain returns the numbers of ids.
+func plain[T ~uint16](ids []T) []uint16 {
+	numbers := make([]uint16, len(ids))
+	for i, id := range ids {
+		numbers[i] = uint16(id)
 	}
+	return numbers
 }
 
 // certificate decides which certificate is served: one that the host's own
@@ -208,24 +223,30 @@ func (h *handshake) refuse(r *refusal) error {
 	return r
 }
 
-// alertOut looks at a record on its way out for an alert in the clear. It notes
+// alertOut looks at records on their way out for an alert in the clear. It notes
 // the alert, and puts the one of a refusal in the place of crypto/tls's
 // internal_error: no key is agreed on at that time, so the record is ours to
 // write.
 func (h *handshake) alertOut(p []byte) []byte {
-	if len(p) != 7 {
-		return p
+	last := p
+	for len(last) > 7 {
+		// crypto/tls writes whole records, some of them at once.
+		n := 5 + int(last[3])<<8 + int(last[4])
+		if n >= len(last) {
+			return p
+		}
+		last = last[n:]
 	}
-	a, ok := plainAlert(p)
+	a, ok := plainAlert(last)
 	if !ok {
 		return p
 	}
 	if h.instead != 0 && a == alertInternalError {
 		a = h.instead
 		p = append([]byte(nil), p...)
-		p[6] = byte(a)
+		p[len(p)-1] = byte(a)
 	}
-	h.sent = a
+	h.sent, h.wasSent = a, true
 	return p
 }
 
@@ -236,6 +257,8 @@ func (h *handshake) negotiated(state tls.ConnectionState) {
 	h.Curve = uint16(state.CurveID)
 	h.ALPN = state.NegotiatedProtocol
 	h.Resumed = state.DidResume
+	h.HelloRetried = state.HelloRetryRequest
+	h.ECHAccepted = state.ECHAccepted
 	if len(state.PeerCertificates) > 0 {
 		h.ClientCertificate = clientCertificate(state.PeerCertificates[0])
 	}
@@ -278,19 +301,40 @@ func (h *handshake) offended(err error) {
 	h.ClientCertificate.VerifyErr = v.Err.Error()
 }
 
+// explain notes what the log tells of a failure besides its reason.
+func (h *handshake) explain(err error, f failure) {
+	if !h.HelloSeen && h.seen > 0 {
+		h.FirstBytes = h.first[:h.seen]
+	}
+	if h.wasSent {
+		h.AlertSent = h.sent.String()
+	} else if a, ok := sealedAlertFor(err, h.Version); ok {
+		h.AlertSent = a.String()
+	}
+	if c := h.ClientCertificate; c != nil && c.VerifyErr == "" && strings.HasPrefix(string(f.reason), "client_cert_") {
+		// It verified, and what we ask for beyond that did not hold.
+		c.VerifyErr = f.err
+	}
+}
+
 func clientCertificate(leaf *x509.Certificate) *outcome.ClientCertificate {
 	sum := sha256.Sum256(leaf.Raw)
 	c := &outcome.ClientCertificate{
-		Subject:  leaf.Subject.String(),
-		Issuer:   leaf.Issuer.String(),
-		Serial:   leaf.SerialNumber.Text(16),
-		Digest:   hex.EncodeToString(sum[:]),
-		NotAfter: leaf.NotAfter,
-		DNSNames: leaf.DNSNames,
-		Raw:      leaf.Raw,
+		Subject:    leaf.Subject.String(),
+		Issuer:     leaf.Issuer.String(),
+		Serial:     leaf.SerialNumber.Text(16),
+		Digest:     hex.EncodeToString(sum[:]),
+		NotBefore:  leaf.NotBefore,
+		NotAfter:   leaf.NotAfter,
+		DNSNames:   leaf.DNSNames,
+		EmailNames: leaf.EmailAddresses,
+		Raw:        leaf.Raw,
 	}
 	for _, u := range leaf.URIs {
 		c.URINames = append(c.URINames, u.String())
+	}
+	for _, ip := range leaf.IPAddresses {
+		c.IPNames = append(c.IPNames, ip.String())
 	}
 	return c
 }

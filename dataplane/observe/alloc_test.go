@@ -12,7 +12,7 @@ import (
 )
 
 func TestAllocations(t *testing.T) {
-	w := newWorld(t, Config{Handshakes: HandshakeAll, AccessLog: discard{}, HandshakeLog: discard{}, FlushInterval: time.Hour, Buffer: 8 << 20})
+	w := newWorld(t, Config{Handshakes: HandshakeLog{Mode: HandshakeAll}, AccessLog: discard{}, HandshakeLog: discard{}, FlushInterval: time.Hour, Buffer: 8 << 20})
 	w.publish(t, host("shop.test", "api"))
 	r, c := request("shop.test"), &outcome.Conn{Listener: "https", Reason: outcome.OK}
 	done := handshake("shop.test", "shop.test")

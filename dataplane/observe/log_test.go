@@ -3,11 +3,15 @@ package observe
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"net/netip"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -104,20 +108,28 @@ func TestHandshakeLog(t *testing.T) {
 	h.BytesIn, h.BytesOut, h.ALPN, h.Resumed, h.DefaultCertificate = 517, 1200, "http/1.1", true, true
 	h.ClientCertificate = &outcome.ClientCertificate{
 		Subject: "CN=robot", Issuer: "CN=ca", Serial: "0a", Digest: "abc", NotAfter: start,
-		DNSNames: []string{"robot.test"}, URINames: []string{"spiffe://x/robot"}, Verified: true, VerifyErr: "expired",
+		DNSNames: []string{"robot.test"}, URINames: []string{"spiffe://x/robot"}, EmailNames: []string{"robot@x.test"}, IPNames: []string{"192.0.2.9"},
+		NotBefore: start.Add(-time.Hour), Verified: true, VerifyErr: "expired",
 	}
+	h.AlertSent, h.JA4, h.HelloRetried, h.ECHAccepted = "bad_certificate", "t13d1516h2_8daaf6152771_e5627efa2ab1", true, true
+	h.Policy = snapshot.Intermediate
+	h.FirstBytes = []byte("SSH-\x00\xff\"\\")
+	h.OfferedSignatureSchemes, h.OfferedExtensions = []uint16{0x0403, 0x1a1a}, []uint16{0, 0x2a2a}
 	w.sink.Handshake(h)
 	w.Flush()
 	want := map[string]any{
 		"time": "2026-05-01T12:00:00.001000Z", "log": "handshake", "conn": 7.0, "listener": "https", "remote": "192.0.2.1:4711",
 		"result": "failed", "reason": "client_alert_unknown_ca", "err": "remote error: tls: unknown certificate authority",
-		"alert": "unknown_ca", "duration_seconds": 0.001, "bytes_in": 517.0, "bytes_out": 1200.0, "hello": true,
+		"alert": "unknown_ca", "alert_sent": "bad_certificate", "first_bytes": `SSH-\x00\xff"\`, "ja4": "t13d1516h2_8daaf6152771_e5627efa2ab1",
+		"offered_schemes": []any{"ECDSAWithP256AndSHA256", "0x1a1a"}, "offered_extensions": []any{"0", "10794"},
+		"policy": "intermediate", "hello_retried": true, "ech": true, "duration_seconds": 0.001, "bytes_in": 517.0, "bytes_out": 1200.0, "hello": true,
 		"sni": "shop.test", "host": "shop.test", "ingress": "shop/web", "field": "spec.rules[0].http.paths[0]",
 		"offered_versions": []any{"TLS 1.3"}, "offered_ciphers": []any{"TLS_AES_128_GCM_SHA256", "0x0A0A"},
 		"offered_curves": []any{"X25519", "0x1a1a"}, "offered_alpn": []any{"h2", "http/1.1"},
 		"version": "TLS 1.3", "cipher": "TLS_AES_128_GCM_SHA256", "curve": "X25519MLKEM768", "alpn": "http/1.1", "resumed": true,
-		"cert": "shop/tls#tls-1", "cert_key": "ECDSA", "cert_not_after": "2026-05-01T13:00:00Z", "default_cert": true,
+		"cert": "shop/tls#tls-1", "cert_serial": "1", "cert_not_before": "2026-05-01T11:00:00Z", "cert_key": "ECDSA", "cert_not_after": "2026-05-01T13:00:00Z", "default_cert": true,
 		"client_subject": "CN=robot", "client_issuer": "CN=ca", "client_serial": "0a", "client_cert": "abc",
+		"client_email": []any{"robot@x.test"}, "client_ip": []any{"192.0.2.9"}, "client_not_before": "2026-05-01T11:00:00Z",
 		"client_not_after": "2026-05-01T12:00:00Z", "client_dns": []any{"robot.test"}, "client_uri": []any{"spiffe://x/robot"},
 		"client_verified": true, "client_verify_err": "expired",
 	}
@@ -141,7 +153,7 @@ func TestHandshakeLogModes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w := newWorld(t, Config{Handshakes: mode, Format: Text})
+			w := newWorld(t, Config{Handshakes: HandshakeLog{Mode: mode}, Format: Text})
 			for _, result := range []outcome.Result{outcome.Done, outcome.Failed, outcome.Timeout} {
 				h := handshake("shop.test", "shop.test")
 				h.Result = result
@@ -158,6 +170,107 @@ func TestHandshakeLogModes(t *testing.T) {
 				t.Errorf("handshakes logged (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestHandshakeLogSample: the share is kept, the same connections are chosen
+// every time, and no failure is left out.
+func TestHandshakeLogSample(t *testing.T) {
+	const n = 20_000
+	logged := func(share float64) (done, failed string) {
+		w := newWorld(t, Config{Handshakes: HandshakeLog{Mode: HandshakeAll, SampleOK: share, Fields: []string{"result"}}, Format: Text, Buffer: 16 << 20})
+		for i := range n {
+			h := handshake("shop.test", "shop.test")
+			h.Conn = &outcome.Conn{ID: uint64(i), Listener: "https", Accepted: start}
+			if h.Result, h.Reason = outcome.Done, outcome.OK; i%100 == 0 {
+				h.Result, h.Reason = outcome.Failed, outcome.Version
+			}
+			w.sink.Handshake(h)
+		}
+		w.Flush()
+		var ok, not strings.Builder
+		for line := range strings.Lines(w.handshake.String()) {
+			if strings.Contains(line, "result=done") {
+				ok.WriteString(line)
+			} else {
+				not.WriteString(line)
+			}
+		}
+		return ok.String(), not.String()
+	}
+	for _, share := range []float64{0, .01, .5, 1} {
+		done, failed := logged(share)
+		again, _ := logged(share)
+		if done != again {
+			t.Errorf("share %v: other connections the second time", share)
+		}
+		want := share
+		if share == 0 {
+			want = 1
+		}
+		if got := float64(strings.Count(done, "\n")) / (n * .99); got < want*.8 || got > want*1.2 {
+			t.Errorf("share %v: %v of the good handshakes are logged", share, got)
+		}
+		if got := strings.Count(failed, "\n"); got != n/100 {
+			t.Errorf("share %v: %d of %d failures are logged, want all", share, got, n/100)
+		}
+	}
+}
+
+func TestHandshakeLogFields(t *testing.T) {
+	w := newWorld(t, Config{Handshakes: HandshakeLog{Fields: []string{"reason", "sni", "offered_versions", "bytes_in", "conn"}}})
+	w.sink.Handshake(handshake("shop.test", "shop.test"))
+	w.Flush()
+	want := map[string]any{
+		"time": "2026-05-01T12:00:00.001000Z", "log": "handshake", "conn": 7.0, "reason": "client_alert_unknown_ca", "sni": "shop.test",
+		"offered_versions": []any{"TLS 1.3"}, "bytes_in": 0.0,
+	}
+	if diff := cmp.Diff(want, parse(t, w.handshake.String())); diff != "" {
+		t.Errorf("handshake record (-want +got):\n%s", diff)
+	}
+	// The list is the handshake log's alone.
+	w.sink.Request(request("shop.test"))
+	w.Flush()
+	if got := parse(t, w.access.String()); got["method"] != "GET" {
+		t.Errorf("access record = %v, want all of it", got)
+	}
+}
+
+// TestSetHandshakeLog changes the log while handshakes are written.
+func TestSetHandshakeLog(t *testing.T) {
+	w := newWorld(t, Config{Handshakes: HandshakeLog{Mode: HandshakeOff}, Format: Text})
+	h := handshake("shop.test", "shop.test")
+	w.sink.Handshake(h)
+	if err := w.SetHandshakeLog(HandshakeLog{Mode: HandshakeAll, Fields: []string{"reason"}}); err != nil {
+		t.Fatal(err)
+	}
+	w.sink.Handshake(h)
+	for _, bad := range []HandshakeLog{{SampleOK: -.1}, {SampleOK: 1.1}, {SampleOK: math.NaN()}, {Fields: []string{"password"}}} {
+		if err := w.SetHandshakeLog(bad); err == nil {
+			t.Errorf("SetHandshakeLog(%+v) = nil, want an error", bad)
+		}
+	}
+	w.sink.Handshake(h)
+	var changing sync.WaitGroup
+	for i := range 4 {
+		changing.Go(func() {
+			for range 100 {
+				w.sink.Handshake(h)
+				if err := w.SetHandshakeLog(HandshakeLog{Mode: HandshakeMode(i % 2)}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	changing.Wait()
+	if err := w.SetHandshakeLog(HandshakeLog{Mode: HandshakeOff}); err != nil {
+		t.Fatal(err)
+	}
+	w.sink.Handshake(h)
+	w.Flush()
+	line := "time=2026-05-01T12:00:00.001000Z log=handshake conn=7 reason=client_alert_unknown_ca\n"
+	if text := w.handshake.String(); !strings.HasPrefix(text, line+line) || strings.Count(text, "\n") != 402 {
+		t.Errorf("%d records, beginning with %.200q, want 402, the first two of them with the reason alone", strings.Count(text, "\n"), text)
 	}
 }
 
@@ -189,6 +302,15 @@ func TestParse(t *testing.T) {
 	}
 	if _, err := ParseHandshakeMode("some"); err == nil {
 		t.Error(`ParseHandshakeMode("some") succeeded, want an error`)
+	}
+	if l, err := ParseHandshakeLog("all", 0, nil); err != nil || l.Mode != HandshakeFailures {
+		t.Errorf(`ParseHandshakeLog("all", 0) = %v, %v, want failures alone`, l, err)
+	}
+	if l, err := ParseHandshakeLog("all", .25, []string{"sni"}); err != nil || l.Mode != HandshakeAll || l.SampleOK != .25 || len(l.Fields) != 1 {
+		t.Errorf(`ParseHandshakeLog("all", .25, sni) = %v, %v, want the same`, l, err)
+	}
+	if _, err := ParseHandshakeLog("all", 2, nil); err == nil {
+		t.Error(`ParseHandshakeLog("all", 2) succeeded, want an error`)
 	}
 }
 
@@ -285,6 +407,15 @@ func TestLogFieldsAreDocumented(t *testing.T) {
 		}
 		for _, m := range row.FindAllStringSubmatch(section, -1) {
 			got[m[1]] = true
+		}
+		if file == "handshakelog.go" {
+			listed := map[string]bool{}
+			for _, f := range slices.Concat(handshakeFields, alwaysWritten) {
+				listed[f] = true
+			}
+			if diff := cmp.Diff(want, listed); diff != "" {
+				t.Errorf("handshakeFields has other fields than are written (-written +listed):\n%s", diff)
+			}
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("docs/logs.md has other fields than %s (-want +got):\n%s", file, diff)

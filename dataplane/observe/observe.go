@@ -21,6 +21,7 @@ import (
 	"io"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -49,8 +50,9 @@ type Config struct {
 	// HandshakeLog takes a record for each TLS handshake that Handshakes selects.
 	// Nil: none.
 	HandshakeLog io.Writer
-	// Handshakes selects what is logged; the zero value is HandshakeFailures.
-	Handshakes HandshakeMode
+	// Handshakes says which handshakes are logged, and what of them; see
+	// [Observer.SetHandshakeLog] for changing it later.
+	Handshakes HandshakeLog
 	// Format of both logs; the zero value is JSON.
 	Format Format
 	// LogQuery adds the query string of requests and referrers to the access log.
@@ -64,29 +66,6 @@ type Config struct {
 	FlushInterval time.Duration
 	// CloseTimeout is how long Close waits for a writer that blocks. 0 means 5 s.
 	CloseTimeout time.Duration
-}
-
-// HandshakeMode selects the handshakes that are logged.
-type HandshakeMode uint8
-
-// The modes of the handshake log.
-const (
-	HandshakeFailures HandshakeMode = iota // those that failed or timed out
-	HandshakeAll
-	HandshakeOff
-)
-
-// ParseHandshakeMode parses "off", "failures" or "all".
-func ParseHandshakeMode(s string) (HandshakeMode, error) {
-	switch s {
-	case "off":
-		return HandshakeOff, nil
-	case "failures":
-		return HandshakeFailures, nil
-	case "all":
-		return HandshakeAll, nil
-	}
-	return 0, fmt.Errorf("observe: handshake log mode %q, want off, failures or all", s)
 }
 
 // Format is how a record is written.
@@ -115,10 +94,13 @@ type Observer struct {
 	metrics   *metrics
 	access    *lines // nil: none
 	handshake *lines // nil: none
+	// selection says what goes to handshake.
+	selection atomic.Pointer[selection]
 }
 
 // New returns an Observer; call Close when the data plane has ended. It panics if
-// the metrics cannot be registered, which is so if they are already.
+// the metrics cannot be registered, which is so if they are already, and if
+// Config.Handshakes makes no sense.
 func New(cfg Config) *Observer {
 	cfg.MaxHosts = cmp.Or(cfg.MaxHosts, 1000)
 	cfg.Version = cmp.Or(cfg.Version, "unknown")
@@ -126,6 +108,9 @@ func New(cfg Config) *Observer {
 	cfg.FlushInterval = cmp.Or(cfg.FlushInterval, 50*time.Millisecond)
 	cfg.CloseTimeout = cmp.Or(cfg.CloseTimeout, 5*time.Second)
 	o := &Observer{cfg: cfg, metrics: newMetrics(cfg)}
+	if err := o.SetHandshakeLog(cfg.Handshakes); err != nil {
+		panic(err)
+	}
 	if same(cfg.AccessLog, cfg.HandshakeLog) {
 		w := &serialized{w: cfg.AccessLog}
 		cfg.AccessLog, cfg.HandshakeLog = w, w
@@ -133,7 +118,7 @@ func New(cfg Config) *Observer {
 	if cfg.AccessLog != nil {
 		o.access = newLines(cfg, cfg.AccessLog, o.metrics.dropped.WithLabelValues("access"))
 	}
-	if cfg.HandshakeLog != nil && cfg.Handshakes != HandshakeOff {
+	if cfg.HandshakeLog != nil {
 		o.handshake = newLines(cfg, cfg.HandshakeLog, o.metrics.dropped.WithLabelValues("handshake"))
 	}
 	return o
@@ -162,8 +147,11 @@ func (o *Observer) Sink() outcome.Sink {
 		Conn: o.metrics.conn,
 		Handshake: func(h *outcome.Handshake) {
 			o.metrics.handshake(h)
-			if o.handshake != nil && (h.Result != outcome.Done || o.cfg.Handshakes == HandshakeAll) {
-				o.logHandshake(h)
+			if o.handshake == nil {
+				return
+			}
+			if s := o.selection.Load(); s.takes(h) {
+				o.logHandshake(h, s.only)
 			}
 		},
 		Request: func(r *outcome.Request) {

@@ -134,7 +134,8 @@ func cert(secret string, serial int64) *snapshot.Certificate {
 		Origin: snapshot.Origin{Kind: "Secret", Namespace: "shop", Name: secret},
 		Digest: fmt.Sprintf("%s-%d", secret, serial),
 		TLS: &tls.Certificate{Leaf: &x509.Certificate{
-			SerialNumber: big.NewInt(serial), PublicKeyAlgorithm: x509.ECDSA, NotAfter: start.Add(time.Duration(serial) * time.Hour),
+			SerialNumber: big.NewInt(serial), PublicKeyAlgorithm: x509.ECDSA,
+			NotBefore: start.Add(-time.Hour), NotAfter: start.Add(time.Duration(serial) * time.Hour),
 		}},
 	}
 }
@@ -408,7 +409,7 @@ func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 // TestConcurrently races everything that the data plane calls at once.
 func TestConcurrently(t *testing.T) {
-	w := newWorld(t, Config{MaxHosts: 3, Handshakes: HandshakeAll, AccessLog: discard{}, HandshakeLog: discard{}})
+	w := newWorld(t, Config{MaxHosts: 3, Handshakes: HandshakeLog{Mode: HandshakeAll}, AccessLog: discard{}, HandshakeLog: discard{}})
 	names := []string{"a.test", "b.test", "c.test", "d.test"}
 	w.publish(t, host("a.test", "api"))
 	var wg sync.WaitGroup

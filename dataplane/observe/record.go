@@ -17,18 +17,22 @@ import (
 // is cut off, so that a record has a bounded size.
 const maxValue = 2048
 
-// A record is one line in the making. Fields without a value are left out.
+// A record is one line in the making. Fields without a value are left out, and so
+// are those that are not wanted.
 type record struct {
 	buf    []byte
 	format Format
+	// only holds the fields that are wanted; nil means all.
+	only map[string]bool
 }
 
 var records = sync.Pool{New: func() any { return new(record) }}
 
-// newRecord begins a record; done ends it.
+// newRecord begins a record; done ends it. Its time and the name of its log are
+// always in it.
 func newRecord(format Format, log string, at time.Time) *record {
 	r := records.Get().(*record)
-	r.buf, r.format = r.buf[:0], format
+	r.buf, r.format, r.only = r.buf[:0], format, nil
 	if format == JSON {
 		r.buf = append(r.buf, `{"time":"`...)
 		r.buf = appendTime(r.buf, at)
@@ -51,61 +55,80 @@ func (r *record) done(l *lines) {
 	records.Put(r)
 }
 
-// key begins a field.
-func (r *record) key(key string) {
+// key begins a field, or reports that it is not wanted.
+func (r *record) key(key string) (wanted bool) {
+	if r.only != nil && !r.only[key] {
+		return false
+	}
 	if r.format == JSON {
 		r.buf = append(r.buf, `,"`...)
 		r.buf = append(r.buf, key...)
 		r.buf = append(r.buf, `":`...)
-		return
+		return true
 	}
 	r.buf = append(r.buf, ' ')
 	r.buf = append(r.buf, key...)
 	r.buf = append(r.buf, '=')
+	return true
 }
 
 func (r *record) str(key, value string) {
-	if value != "" {
-		r.key(key)
+	if value != "" && r.key(key) {
 		r.buf = appendValue(r.buf, r.format, value)
 	}
 }
 
 func (r *record) bytes(key string, value []byte) {
-	if len(value) != 0 {
-		r.key(key)
+	if len(value) != 0 && r.key(key) {
 		r.buf = appendValue(r.buf, r.format, value)
 	}
 }
 
+// octets writes bytes that need not be text: what is not printable ASCII comes
+// out as \xNN.
+func (r *record) octets(key string, value []byte) {
+	if len(value) == 0 || !r.key(key) {
+		return
+	}
+	quoted := make([]byte, 0, 4*len(value))
+	for _, c := range value {
+		if c < ' ' || c > '~' {
+			quoted = append(quoted, '\\', 'x', hexDigits[c>>4], hexDigits[c&15])
+		} else {
+			quoted = append(quoted, c)
+		}
+	}
+	r.buf = appendValue(r.buf, r.format, quoted)
+}
+
 // list writes values with a comma between them.
 func (r *record) list(key string, n int, value func(int) string) {
+	if n == 0 || !r.key(key) {
+		return
+	}
+	if r.format == JSON {
+		r.buf = append(r.buf, '[')
+	}
 	for i := range n {
-		switch {
-		case i == 0 && r.format == JSON:
-			r.key(key)
-			r.buf = append(r.buf, '[')
-		case i == 0:
-			r.key(key)
-		default:
+		if i > 0 {
 			r.buf = append(r.buf, ',')
 		}
 		r.buf = appendValue(r.buf, r.format, value(i))
 	}
-	if n > 0 && r.format == JSON {
+	if r.format == JSON {
 		r.buf = append(r.buf, ']')
 	}
 }
 
 func (r *record) int(key string, value int64) {
-	r.key(key)
-	r.buf = strconv.AppendInt(r.buf, value, 10)
+	if r.key(key) {
+		r.buf = strconv.AppendInt(r.buf, value, 10)
+	}
 }
 
 // flag writes key=true, and nothing for false.
 func (r *record) flag(key string, value bool) {
-	if value {
-		r.key(key)
+	if value && r.key(key) {
 		r.buf = append(r.buf, "true"...)
 	}
 }
@@ -113,17 +136,18 @@ func (r *record) flag(key string, value bool) {
 // seconds writes a duration in seconds with six digits, without a detour over
 // floating point.
 func (r *record) seconds(key string, d time.Duration) {
-	r.key(key)
+	if !r.key(key) {
+		return
+	}
 	us := max(d.Microseconds(), 0)
 	r.buf = append(strconv.AppendInt(r.buf, us/1e6, 10), '.')
 	r.buf = appendDigits(r.buf, int(us%1e6))
 }
 
 func (r *record) addr(key string, a netip.AddrPort) {
-	if !a.IsValid() {
+	if !a.IsValid() || !r.key(key) {
 		return
 	}
-	r.key(key)
 	if r.format == JSON {
 		r.buf = append(r.buf, '"')
 	}
@@ -134,7 +158,9 @@ func (r *record) addr(key string, a netip.AddrPort) {
 }
 
 func (r *record) ip(key string, a netip.Addr) {
-	r.key(key)
+	if !r.key(key) {
+		return
+	}
 	if r.format == JSON {
 		r.buf = append(r.buf, '"')
 	}
@@ -146,10 +172,9 @@ func (r *record) ip(key string, a netip.Addr) {
 
 // object writes "namespace/name" of an origin.
 func (r *record) object(key string, o *snapshot.Origin) {
-	if o.IsZero() {
+	if o.IsZero() || !r.key(key) {
 		return
 	}
-	r.key(key)
 	if r.format == JSON {
 		r.buf = append(r.buf, '"')
 	}
@@ -162,10 +187,9 @@ func (r *record) object(key string, o *snapshot.Origin) {
 }
 
 func (r *record) time(key string, t time.Time) {
-	if t.IsZero() {
+	if t.IsZero() || !r.key(key) {
 		return
 	}
-	r.key(key)
 	if r.format == JSON {
 		r.buf = append(r.buf, '"')
 	}
@@ -269,9 +293,10 @@ func decodeRune[S string | []byte](s S) (rune, int) {
 	return utf8.DecodeRuneInString(string(s[:min(len(s), utf8.UTFMax)]))
 }
 
+const hexDigits = "0123456789abcdef"
+
 // appendEscape appends c as JSON (RFC 8259 §7) escapes it.
 func appendEscape(b []byte, c rune) []byte {
-	const hex = "0123456789abcdef"
 	switch c {
 	case '"', '\\':
 		return append(b, '\\', byte(c))
@@ -286,5 +311,5 @@ func appendEscape(b []byte, c rune) []byte {
 		high, low := utf16.EncodeRune(c)
 		return appendEscape(appendEscape(b, high), low)
 	}
-	return append(b, '\\', 'u', hex[c>>12&15], hex[c>>8&15], hex[c>>4&15], hex[c&15])
+	return append(b, '\\', 'u', hexDigits[c>>12&15], hexDigits[c>>8&15], hexDigits[c>>4&15], hexDigits[c&15])
 }

@@ -97,11 +97,20 @@ type Handshake struct {
 	// or "": use it, not SNI, as a metric label.
 	Host string
 	// Ingress declares Host; zero if no host matched.
-	Ingress             snapshot.Origin
-	OfferedVersions     []uint16
-	OfferedCipherSuites []uint16
-	OfferedCurves       []uint16
-	OfferedALPN         []string
+	Ingress snapshot.Origin
+	// What the client offers, in its order, reserved values (GREASE) included.
+	OfferedVersions         []uint16
+	OfferedCipherSuites     []uint16
+	OfferedCurves           []uint16
+	OfferedSignatureSchemes []uint16
+	OfferedExtensions       []uint16
+	OfferedALPN             []string
+	// JA4 is the fingerprint of the ClientHello: what kind of client it is, by what
+	// its TLS library offers. "" without a whole ClientHello.
+	JA4 string
+	// FirstBytes are the first bytes that came, 16 at most, where no ClientHello
+	// did: they tell what the client speaks instead.
+	FirstBytes []byte
 
 	// Policy is the TLS policy in force for the name asked for, Security the digest
 	// of what the connection has to prove; unset without a whole ClientHello.
@@ -114,13 +123,20 @@ type Handshake struct {
 	Curve       uint16
 	ALPN        string
 	Resumed     bool
+	// HelloRetried says that the client had to send a second ClientHello, because
+	// the first held no key share for a group of ours: it costs a round trip.
+	HelloRetried bool
+	// ECHAccepted says that SNI and the Offered fields come from an encrypted
+	// ClientHello.
+	ECHAccepted bool
 	// Certificate is the one served, nil if none was chosen. It is also set for
 	// a failed handshake: a client that rejects a certificate rejects this one.
 	Certificate *snapshot.Certificate
 	// DefaultCertificate says that it was the default one, not the host's.
 	DefaultCertificate bool
-	// Alert is the name of the alert that the client sent ("unknown_ca"), or "".
-	Alert string
+	// Alert is the name of the alert that the client sent ("unknown_ca"), or "";
+	// AlertSent that of the one that the client was sent.
+	Alert, AlertSent string
 	// ClientCertificate is the leaf the client presented, accepted or not; nil if
 	// none.
 	ClientCertificate *ClientCertificate
@@ -134,10 +150,12 @@ type Handshake struct {
 type ClientCertificate struct {
 	Subject, Issuer, Serial string
 	// Digest is the SHA-256 of the certificate in hex.
-	Digest    string
-	NotAfter  time.Time
-	DNSNames  []string
-	URINames  []string
+	Digest              string
+	NotBefore, NotAfter time.Time
+	// The subject's alternative names, by kind.
+	DNSNames, URINames, EmailNames, IPNames []string
+	// Verified says that a chain to the host's client CA was found, VerifyErr why
+	// the certificate was not accepted.
 	Verified  bool
 	VerifyErr string
 	// Raw is the certificate (DER), which is not to be changed.
