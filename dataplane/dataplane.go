@@ -11,8 +11,9 @@
 // any goroutine: a change is in force for the next handshake and the next request
 // and disturbs none that is under way.
 //
-// Those who embed it take part in the exchanges by [Config.Filters] and see every
-// connection, handshake and request by [Config.Sink].
+// Those who embed it take part in the exchanges by [Config.Filters], hear of
+// handshakes by [Config.HandshakeDone] and [Config.HandshakeFailed], and see every
+// connection, handshake and request, as it happens, by [Config.Sink].
 package dataplane
 
 import (
@@ -51,6 +52,14 @@ type Config struct {
 	// Sink receives the outcome of every connection, handshake, request, publish
 	// and change of health.
 	Sink outcome.Sink
+	// HandshakeDone is called for every TLS handshake that went well,
+	// HandshakeFailed for every other. They are called one at a time on a goroutine
+	// of their own and never hold up a connection; Run returns when the last call
+	// has. What they are given is theirs to keep. Nil: not called.
+	HandshakeDone, HandshakeFailed func(*outcome.Handshake)
+	// HandshakeQueue is how many handshakes may wait for these callbacks; what
+	// comes in addition is dropped, see [DataPlane.HandshakesDropped]. 0 means 1024.
+	HandshakeQueue int
 	// Early runs for every well-formed request before it has a route, see
 	// [proxy.Config].
 	Early []proxy.RequestPhase
@@ -119,7 +128,9 @@ type DataPlane struct {
 	proxy     *proxy.Proxy
 	upstreams *upstream.Set
 	tickets   tickets
-	closing   sync.Once
+	// handshakes calls those who embed the data plane.
+	handshakes *handshakeCalls
+	closing    sync.Once
 
 	// publishing serialises Publish and guards the fields below.
 	publishing sync.Mutex
@@ -146,6 +157,7 @@ func New(cfg Config) (*DataPlane, error) {
 		Sink:          cfg.Sink,
 		Logger:        d.log,
 	})
+	d.handshakes = newHandshakeCalls(&d.cfg, d.log)
 	if err := d.listen(); err != nil {
 		d.Close()
 		return nil, err
@@ -207,7 +219,7 @@ func (d *DataPlane) listen() error {
 			continue
 		}
 		c.Current = d.current.Load
-		c.Sink = d.cfg.Sink
+		c.Sink = outcome.Join(d.cfg.Sink, d.handshakes.sink())
 		c.Handler = d.serve
 		c.Admit = d.cfg.Admit
 		c.KeyLog = d.cfg.KeyLog

@@ -43,13 +43,10 @@ func Example() {
 		HTTPSAddr:     "127.0.0.1:0",
 		AllowLoopback: true, // the backend is on this host
 		Filters:       []proxy.Filter{teapot},
-		Sink: outcome.Sink{Handshake: func(h *outcome.Handshake) {
-			// Outcomes are valid during the call only, and a sink never blocks.
-			select {
-			case handshakes <- fmt.Sprintf("handshake for %q: %s, %s", h.SNI, h.Result, h.Reason):
-			default:
-			}
-		}},
+		// A callback may take its time: no connection waits for it.
+		HandshakeFailed: func(h *outcome.Handshake) {
+			handshakes <- fmt.Sprintf("handshake for %q: %s, %s (%s)", h.SNI, h.Result, h.Reason, h.Reason.Info().Text)
+		},
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -105,5 +102,5 @@ func Example() {
 	// Output:
 	// 200 here is your tea, http
 	// 418 I'm a teapot
-	// handshake for "cafe.example": failed, unknown_sni
+	// handshake for "cafe.example": failed, unknown_sni (the client asked for a host that no Ingress declares in spec.tls)
 }

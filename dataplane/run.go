@@ -24,6 +24,7 @@ func (d *DataPlane) Run(ctx context.Context) error {
 	}
 	rotating, stop := context.WithCancel(ctx)
 	serving.Go(func() { d.tickets.run(rotating) })
+	serving.Go(d.handshakes.run)
 	var err error
 	select {
 	case <-ctx.Done():
@@ -31,6 +32,7 @@ func (d *DataPlane) Run(ctx context.Context) error {
 	}
 	stop()
 	d.drain(context.WithoutCancel(ctx))
+	d.handshakes.close()
 	serving.Wait()
 	return err
 }
