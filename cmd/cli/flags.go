@@ -56,6 +56,8 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.Float64Var(&s.handshakeLogSampleOK, "handshake-log-sample-ok", 1, "Share of the good handshakes that --handshake-log=all writes, from 0 to 1; failures are always written.")
 	f.StringSliceVar(&s.handshakeLogFields, "handshake-log-fields", nil, "Fields of the records of the handshake log, besides time, log and conn, separated by commas; none means all.")
 	f.IntVar(&s.metricsMaxHosts, "metrics-max-hosts", 1000, "Most hosts that get metrics of their own; the others share the host \"_other\".")
+	f.IntVar(&s.maxConnections, "max-connections", 0, "Most connections that are open at once on each of --http-addr and --https-addr; more are reset and counted as shed. 0 means half of the files that the process may open.")
+	f.IntVar(&s.maxHandshakes, "max-handshakes", 10_000, "Most TLS handshakes that run at once; more connections are reset and counted as shed. 0 means no limit.")
 	f.DurationVar(&s.handshakeTimeout, "handshake-timeout", time.Minute, "Time that a TLS handshake may take.")
 	f.DurationVar(&s.firstByteTimeout, "handshake-first-byte-timeout", 10*time.Second, "Time that a client of HTTPS has to send its first byte.")
 	f.StringVar(&s.tlsKeyLog, "tls-keylog", "off", "Connections whose TLS secrets are written to the file that $SSLKEYLOGFILE names, for debugging: off, downstream, upstream or both.")
@@ -116,6 +118,12 @@ func (s *settings) check() error {
 	}
 	if _, err := s.handshakes(); err != nil {
 		return usage("--handshake-log-sample-ok, --handshake-log-fields: %s", strings.TrimPrefix(err.Error(), "observe: "))
+	}
+	if s.maxConnections < 0 {
+		return usage("--max-connections %d: want 0 or more", s.maxConnections)
+	}
+	if s.maxHandshakes < 0 {
+		return usage("--max-handshakes %d: want 0 or more", s.maxHandshakes)
 	}
 	if s.metricsMaxHosts < 1 {
 		return usage("--metrics-max-hosts %d: want 1 or more", s.metricsMaxHosts)

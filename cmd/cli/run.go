@@ -115,6 +115,8 @@ func (s *settings) open(cmd *cobra.Command, o processOptions) (_ *process, err e
 		OwnAddrs:          ownAddrs(p.admin, p.debug),
 		HandshakeTimeout:  s.handshakeTimeout,
 		FirstByteTimeout:  s.firstByteTimeout,
+		MaxConns:          s.maxConns(),
+		MaxHandshakes:     s.maxHandshakes,
 		DrainTimeout:      s.drainTimeout,
 	}
 	if p.keyLog != nil && p.keyLog.downstream {

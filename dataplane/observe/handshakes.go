@@ -22,7 +22,7 @@ func (m *metrics) handshake(h *outcome.Handshake) {
 	switch h.Result {
 	case outcome.Done:
 		s.done.Observe(h.Duration.Seconds())
-		m.negotiatedOf(s, negotiatedKey{h.Version, h.CipherSuite, h.Curve, h.Resumed}).Inc()
+		m.negotiatedOf(s, negotiatedKey{h.Version, h.CipherSuite, h.Curve, h.Resumed, policyOf(h)}).Inc()
 	case outcome.Filtered:
 		// It was over before there was a handshake.
 	case outcome.Timeout:
@@ -74,7 +74,35 @@ type shakeSeries struct {
 type negotiatedKey struct {
 	version, cipher, curve uint16
 	resumed                bool
+	policy                 string
 }
+
+// policyOf returns the name of the TLS policy of a handshake that came that far.
+func policyOf(h *outcome.Handshake) string {
+	if h.Policy == nil {
+		return ""
+	}
+	return h.Policy.Name
+}
+
+// maxPolicies is how many policies have a name of their own in the metrics: they
+// are the operator's, who has few, but nothing stops him from renaming one every
+// day.
+const maxPolicies = 32
+
+// policy returns the label for a policy. The lock that guards the creation of
+// series is held.
+func (m *metrics) policy(name string) string {
+	if !m.policies[name] && len(m.policies) < maxPolicies {
+		m.policies[name] = true
+	}
+	if !m.policies[name] {
+		return otherPolicy
+	}
+	return name
+}
+
+const otherPolicy = "_other"
 
 func (m *metrics) shakeSeries(listener string) *shakeSeries {
 	if s, ok := m.shakeOf.find(listener); ok {
@@ -97,20 +125,21 @@ func (m *metrics) shakeSeries(listener string) *shakeSeries {
 }
 
 // negotiatedOf returns the counter for what was negotiated; the combinations are
-// those that the policy allows.
+// those that the policies allow.
 func (m *metrics) negotiatedOf(s *shakeSeries, key negotiatedKey) prometheus.Counter {
 	if c, ok := s.negotiated.find(key); ok {
 		return c
 	}
 	m.creating.Lock()
 	defer m.creating.Unlock()
+	key.policy = m.policy(key.policy)
 	c, ok := s.negotiated.find(key)
 	if !ok {
 		resumed := "false"
 		if key.resumed {
 			resumed = "true"
 		}
-		c = m.negotiated.WithLabelValues(s.listener, versionName(key.version), cipherName(key.cipher), curveName(key.curve), resumed)
+		c = m.negotiated.WithLabelValues(s.listener, versionName(key.version), cipherName(key.cipher), curveName(key.curve), resumed, key.policy)
 		s.negotiated.add(key, c)
 	}
 	return c

@@ -102,7 +102,8 @@ func TestTextFormat(t *testing.T) {
 	}
 }
 
-func TestHandshakeLog(t *testing.T) {
+// TestRow7HandshakeLog is one handshake as one line of JSON, with every field.
+func TestRow7HandshakeLog(t *testing.T) {
 	w := newWorld(t, Config{})
 	h := handshake("shop.test", "shop.test")
 	h.BytesIn, h.BytesOut, h.ALPN, h.Resumed, h.DefaultCertificate = 517, 1200, "http/1.1", true, true
@@ -170,6 +171,46 @@ func TestHandshakeLogModes(t *testing.T) {
 				t.Errorf("handshakes logged (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestRow15Peers holds the handshake log to what operators of nginx, Envoy and
+// HAProxy find in theirs. Early data is not in it: crypto/tls accepts none.
+func TestRow15Peers(t *testing.T) {
+	for _, v := range []struct{ fact, nginx, envoy, haproxy, field string }{
+		{"protocol version", "$ssl_protocol", "%DOWNSTREAM_TLS_VERSION%", "ssl_fc_protocol", "version"},
+		{"cipher suite", "$ssl_cipher", "%DOWNSTREAM_TLS_CIPHER%", "ssl_fc_cipher", "cipher"},
+		{"key exchange group", "$ssl_curve", "", "ssl_fc_curve", "curve"},
+		{"suites offered", "$ssl_ciphers", "", "ssl_fc_cipherlist_str", "offered_ciphers"},
+		{"groups offered", "$ssl_curves", "", "ssl_fc_eclist_bin", "offered_curves"},
+		{"extensions offered", "", "", "ssl_fc_extlist_bin", "offered_extensions"},
+		{"versions offered", "", "", "ssl_fc_protocol_hello_id", "offered_versions"},
+		{"fingerprint of the hello", "", "%TLS_JA4_FINGERPRINT%", "", "ja4"},
+		{"server name", "$ssl_server_name", "%REQUESTED_SERVER_NAME%", "ssl_fc_sni", "sni"},
+		{"application protocol", "$ssl_alpn_protocol", "", "ssl_fc_alpn", "alpn"},
+		{"session reused", "$ssl_session_reused", "", "ssl_fc_is_resumed", "resumed"},
+		{"client's fingerprint", "$ssl_client_fingerprint", "%DOWNSTREAM_PEER_FINGERPRINT_256%", "ssl_c_sha1", "client_cert"},
+		{"client's issuer", "$ssl_client_i_dn", "%DOWNSTREAM_PEER_ISSUER%", "ssl_c_i_dn", "client_issuer"},
+		{"client's subject", "$ssl_client_s_dn", "%DOWNSTREAM_PEER_SUBJECT%", "ssl_c_s_dn", "client_subject"},
+		{"client's serial number", "$ssl_client_serial", "%DOWNSTREAM_PEER_SERIAL%", "ssl_c_serial", "client_serial"},
+		{"client's DNS names", "", "%DOWNSTREAM_PEER_DNS_SAN%", "ssl_c_san", "client_dns"},
+		{"client's URI names", "", "%DOWNSTREAM_PEER_URI_SAN%", "ssl_c_san", "client_uri"},
+		{"client's IP names", "", "%DOWNSTREAM_PEER_IP_SAN%", "ssl_c_san", "client_ip"},
+		{"client's e-mail names", "", "%DOWNSTREAM_PEER_EMAIL_SAN%", "ssl_c_san", "client_email"},
+		{"client's begin of validity", "$ssl_client_v_start", "%DOWNSTREAM_PEER_CERT_V_START%", "ssl_c_notbefore", "client_not_before"},
+		{"client's end of validity", "$ssl_client_v_end", "%DOWNSTREAM_PEER_CERT_V_END%", "ssl_c_notafter", "client_not_after"},
+		{"verify result", "$ssl_client_verify", "", "ssl_c_verify", "client_verified"},
+		{"verify error", "$ssl_client_verify", "", "ssl_c_err", "client_verify_err"},
+		{"certificate served", "$ssl_server_name", "%DOWNSTREAM_LOCAL_SUBJECT%", "ssl_f_s_dn", "cert"},
+		{"its serial number", "", "", "ssl_f_serial", "cert_serial"},
+		{"its begin of validity", "", "", "ssl_f_notbefore", "cert_not_before"},
+		{"its end of validity", "", "", "ssl_f_notafter", "cert_not_after"},
+		{"its key type", "", "", "ssl_f_key_alg", "cert_key"},
+		{"why it failed", "", "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%", "ssl_fc_err_str", "reason"},
+	} {
+		if !slices.Contains(handshakeFields, v.field) {
+			t.Errorf("%s (%s %s %s): the handshake log has no field %q", v.fact, v.nginx, v.envoy, v.haproxy, v.field)
+		}
 	}
 }
 

@@ -59,6 +59,8 @@ type metrics struct {
 	shakeOf cells[string, *shakeSeries]
 	// creating guards the creation of series by connOf and shakeOf.
 	creating sync.Mutex
+	// policies are the TLS policies that have a label; guarded by creating.
+	policies map[string]bool
 }
 
 // A family documents a metric: docs/metrics.md is made of them.
@@ -79,6 +81,7 @@ var (
 func newMetrics(cfg Config) *metrics {
 	b := &builder{registerer: cfg.Registerer}
 	m := &metrics{
+		policies: map[string]bool{},
 		requests: b.counters("cardea_requests_total",
 			"Requests by the route that took them (host, Ingress namespace and name, Service), method, status code and reason; reason ok means that a backend or a filter answered. A status that has no name counts as its class, such as 2xx; code 0 means that nothing was sent.",
 			"host", "namespace", "ingress", "service", "method", "code", "reason"),
@@ -117,7 +120,8 @@ func newMetrics(cfg Config) *metrics {
 		handshakeDuration: b.histograms("cardea_tls_handshake_duration_seconds",
 			"Time from accept to the end of the handshake, by result.", requestBuckets, "listener", "result"),
 		negotiated: b.counters("cardea_tls_negotiated_total",
-			"TLS handshakes done, by what was negotiated.", "listener", "version", "cipher", "curve", "resumed"),
+			"TLS handshakes done, by what was negotiated, whether it was resumed from a session ticket, and the host's TLS policy (_other: more than 32 policies).",
+			"listener", "version", "cipher", "curve", "resumed", "policy"),
 		defaultCert: b.counters("cardea_tls_default_certificate_total",
 			"TLS handshakes in which the default certificate was served instead of a host's own.", "listener"),
 		expiry: b.gaugeVec("cardea_tls_certificate_expiry_timestamp_seconds",

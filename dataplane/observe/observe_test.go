@@ -227,7 +227,9 @@ func TestTunnelsHaveNoDuration(t *testing.T) {
 	w.want(t, "cardea_request_body_bytes_total", map[string]float64{"host=shop.test": 0})
 }
 
-func TestHandshakesAreCountedByDeclaredHost(t *testing.T) {
+// TestRow10HandshakesAreCounted: by declared host, result and reason; what was
+// negotiated and how long it took by listener alone.
+func TestRow10HandshakesAreCounted(t *testing.T) {
 	w := newWorld(t, Config{})
 	w.publish(t, host("*.shop.test", "api"))
 	w.sink.Handshake(handshake("*.shop.test", "a.shop.test"))
@@ -236,7 +238,7 @@ func TestHandshakesAreCountedByDeclaredHost(t *testing.T) {
 	silent.Result, silent.Reason = outcome.Timeout, outcome.TimeoutSilent
 	w.sink.Handshake(silent)
 	done := handshake("*.shop.test", "b.shop.test")
-	done.Result, done.Reason, done.DefaultCertificate = outcome.Done, outcome.OK, true
+	done.Result, done.Reason, done.DefaultCertificate, done.Policy = outcome.Done, outcome.OK, true, snapshot.Modern
 	w.sink.Handshake(done)
 
 	w.want(t, "cardea_tls_handshakes_total", map[string]float64{
@@ -246,7 +248,7 @@ func TestHandshakesAreCountedByDeclaredHost(t *testing.T) {
 		"host=*.shop.test listener=https reason=ok result=done":                        1,
 	})
 	w.want(t, "cardea_tls_negotiated_total", map[string]float64{
-		"cipher=TLS_AES_128_GCM_SHA256 curve=X25519MLKEM768 listener=https resumed=false version=TLS 1.3": 1,
+		"cipher=TLS_AES_128_GCM_SHA256 curve=X25519MLKEM768 listener=https policy=modern resumed=false version=TLS 1.3": 1,
 	})
 	w.want(t, "cardea_tls_default_certificate_total", map[string]float64{"listener=https": 1})
 	w.want(t, "cardea_tls_handshake_duration_seconds", map[string]float64{
@@ -400,6 +402,27 @@ func TestClientsMakeNoSeries(t *testing.T) {
 	}
 	if after := w.count(t); after != before {
 		t.Errorf("%d series after 100,000 names, want %d as after one", after, before)
+	}
+}
+
+// TestPoliciesAreBounded: a policy that gets another name every day has no series
+// for each of them.
+func TestPoliciesAreBounded(t *testing.T) {
+	w := newWorld(t, Config{})
+	done := handshake("", "")
+	done.Result, done.Reason = outcome.Done, outcome.OK
+	const n = 100
+	for i := range n {
+		done.Policy = &snapshot.TLSPolicy{Name: fmt.Sprint("custom-", i)}
+		w.sink.Handshake(done)
+	}
+	series := w.series(t, "cardea_tls_negotiated_total")
+	if len(series) != maxPolicies+1 {
+		t.Errorf("%d series of %d policies, want %d", len(series), n, maxPolicies+1)
+	}
+	const other = "cipher=TLS_AES_128_GCM_SHA256 curve=X25519MLKEM768 listener=https policy=_other resumed=false version=TLS 1.3"
+	if got := series[other]; got != n-maxPolicies {
+		t.Errorf("policy _other counts %v, want %d", got, n-maxPolicies)
 	}
 }
 
