@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -30,19 +31,29 @@ func (h *handshakes) add(host string, t *tallied) {
 }
 
 // message tells the owner of the Ingress what happened, how often, to whom, with
-// which certificate, and what to do about it.
+// which certificate, and what to do about it:
+//
+//	clients reject the certificate of shop.example.com: unknown authority; it is
+//	self-signed, from Secret shop/tls; 3 handshakes from 203.0.113.0/24 in 10m. …
 func (h *handshakes) message(now time.Time) string {
 	info := h.reason.Info()
 	var b strings.Builder
-	b.WriteString(h.hosts.String())
-	b.WriteString(": ")
-	b.WriteString(info.Text)
-	if h.certificate != nil {
+	if what, why, ok := strings.Cut(info.Text, rejected); ok && what == "" {
+		b.WriteString(rejected)
+		b.WriteString(" of ")
+		b.WriteString(h.hosts.String())
+		b.WriteString(why)
+	} else {
+		b.WriteString(h.hosts.String())
+		b.WriteString(": ")
+		b.WriteString(info.Text)
+	}
+	if h.certificate != nil && blames(h.reason) {
 		host := ""
 		if len(h.hosts.names) == 1 && !h.hosts.more {
 			host = h.hosts.names[0]
 		}
-		b.WriteString("; ")
+		b.WriteString("; it is ")
 		b.WriteString(describe(h.certificate, host, now))
 	}
 	fmt.Fprintf(&b, "; %d %s", h.count, plural(h.count, "handshake"))
@@ -58,11 +69,23 @@ func (h *handshakes) message(now time.Time) string {
 	return cut(b.String(), maxMessage)
 }
 
-// describe names a certificate and what about it a client may not like.
+// rejected is how the texts of the reasons begin with which a client refuses the
+// certificate.
+const rejected = "clients reject the certificate"
+
+// blames reports whether a reason is about the certificate that was served. Who
+// has no TLS version in common with us did not get as far as looking at it.
+func blames(reason outcome.Reason) bool {
+	return strings.HasPrefix(reason.Info().Text, rejected)
+}
+
+// describe names what about a certificate a client may not like, and where it
+// comes from.
 func describe(c *snapshot.Certificate, host string, now time.Time) string {
 	leaf := c.Leaf()
+	selfSigned := bytes.Equal(leaf.RawIssuer, leaf.RawSubject)
 	facts := []string{"issued by " + issuer(leaf)}
-	if bytes.Equal(leaf.RawIssuer, leaf.RawSubject) {
+	if selfSigned {
 		facts[0] = "self-signed"
 	}
 	switch {
@@ -72,10 +95,31 @@ func describe(c *snapshot.Certificate, host string, now time.Time) string {
 		facts = append(facts, "not valid before "+leaf.NotBefore.UTC().Format(time.RFC3339))
 	}
 	if host != "" && !covers(leaf, host) {
-		facts = append(facts, "does not cover "+host)
+		facts = append(facts, "not for "+host)
 	}
-	return fmt.Sprintf("the certificate is %s, from %s %s/%s#%.16s",
-		strings.Join(facts, ", "), c.Origin.Kind, c.Origin.Namespace, c.Origin.Name, c.Digest)
+	if !forServers(leaf) {
+		facts = append(facts, "not for servers (extended key usage)")
+	}
+	if len(c.TLS.Certificate) == 1 && !selfSigned {
+		facts = append(facts, "sent without intermediates")
+	}
+	return fmt.Sprintf("%s, from %s %s (sha256 %.16s…)", strings.Join(facts, ", "), c.Origin.Kind, objectName(c.Origin), c.Digest)
+}
+
+// objectName returns "namespace/name", and the name alone of what has no
+// namespace, such as a file.
+func objectName(o snapshot.Origin) string {
+	if o.Namespace == "" {
+		return o.Name
+	}
+	return o.Namespace + "/" + o.Name
+}
+
+// forServers reports whether a certificate may be a server's (RFC 5280 §4.2.1.12):
+// it names no usage, or that one.
+func forServers(leaf *x509.Certificate) bool {
+	return len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) == 0 ||
+		slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) || slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny)
 }
 
 func issuer(leaf *x509.Certificate) string {

@@ -2,8 +2,15 @@ package controllers
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/netip"
 	"strings"
 	"sync"
@@ -415,6 +422,107 @@ func TestMessagesAreCut(t *testing.T) {
 		if m := h.message(time.Now()); len(m) > maxMessage {
 			t.Errorf("message of %s has %d bytes, want at most %d", info.Reason, len(m), maxMessage)
 		}
+	}
+}
+
+// TestMessagesNameTheCertificate: what is known of the certificate that clients
+// reject, and of no other.
+func TestMessagesNameTheCertificate(t *testing.T) {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	ca := newTestIssuer(t, "Shop CA")
+	for _, c := range []struct {
+		name   string
+		reason outcome.Reason
+		leaf   x509.Certificate
+		by     *testIssuer
+		chain  int
+		want   string
+	}{
+		{
+			"self-signed", outcome.AlertUnknownCA, x509.Certificate{}, nil, 1,
+			"clients reject the certificate of shop.example.com: unknown authority; it is self-signed, from Secret shop/tls (sha256 0123456789abcdef…); 1 handshake from 203.0.113.0/24 in 10m. ",
+		},
+		{
+			"expired", outcome.AlertExpired, x509.Certificate{NotAfter: now.Add(-time.Hour)}, nil, 1,
+			"clients reject the certificate of shop.example.com: expired; it is self-signed, expired on 2026-05-01T11:00:00Z, from ",
+		},
+		{
+			"not yet valid", outcome.AlertExpired, x509.Certificate{NotBefore: now.Add(time.Hour)}, nil, 1,
+			"; it is self-signed, not valid before 2026-05-01T13:00:00Z, from ",
+		},
+		{
+			"another name", outcome.AlertBadCertificate, x509.Certificate{DNSNames: []string{"other.example.com"}}, ca, 2,
+			`: bad certificate; it is issued by "Shop CA", not for shop.example.com, from `,
+		},
+		{
+			"no intermediates", outcome.AlertUnknownCA, x509.Certificate{}, ca, 1,
+			`: unknown authority; it is issued by "Shop CA", sent without intermediates, from `,
+		},
+		{
+			"for clients only", outcome.AlertUnsupported, x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, ca, 2,
+			`: unsupported kind; it is issued by "Shop CA", not for servers (extended key usage), from `,
+		},
+		{
+			"never looked at", outcome.Version, x509.Certificate{}, nil, 1,
+			"shop.example.com: the client offers no TLS version that the policy accepts; 1 handshake from ",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := handshakes{reason: c.reason}
+			one := &tallied{count: 1, certificate: c.by.certificate(t, c.leaf, c.chain, now)}
+			one.clients.add("203.0.113.0/24")
+			h.add("shop.example.com", one)
+			if got := h.message(now); !strings.Contains(got, c.want) {
+				t.Errorf("message = %q, want %q in it", got, c.want)
+			}
+		})
+	}
+}
+
+// A testIssuer signs certificates for messages; nil makes self-signed ones.
+type testIssuer struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newTestIssuer(t *testing.T, name string) *testIssuer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &testIssuer{&x509.Certificate{Subject: pkix.Name{CommonName: name}, SerialNumber: big.NewInt(1)}, key}
+}
+
+// certificate returns that of Secret shop/tls, with a chain of so many; where leaf
+// says nothing it is a good one for shop.example.com.
+func (i *testIssuer) certificate(t *testing.T, leaf x509.Certificate, chain int, now time.Time) *snapshot.Certificate {
+	t.Helper()
+	leaf.SerialNumber, leaf.Subject = big.NewInt(2), pkix.Name{CommonName: "shop"}
+	if leaf.NotBefore.IsZero() {
+		leaf.NotBefore = now.Add(-24 * time.Hour)
+	}
+	if leaf.NotAfter.IsZero() {
+		leaf.NotAfter = now.Add(24 * time.Hour)
+	}
+	if leaf.DNSNames == nil {
+		leaf.DNSNames = []string{"shop.example.com"}
+	}
+	own := newTestIssuer(t, "shop")
+	if i == nil {
+		i = &testIssuer{&leaf, own.key}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &leaf, i.cert, own.key.Public(), i.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &snapshot.Certificate{
+		Origin: snapshot.Origin{Kind: "Secret", Namespace: "shop", Name: "tls"}, Digest: strings.Repeat("0123456789abcdef", 4),
+		TLS: &tls.Certificate{Certificate: make([][]byte, chain), Leaf: parsed},
 	}
 }
 
