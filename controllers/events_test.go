@@ -439,31 +439,45 @@ func TestMessagesNameTheCertificate(t *testing.T) {
 		want   string
 	}{
 		{
-			"self-signed", outcome.AlertUnknownCA, x509.Certificate{}, nil, 1,
+			"self-signed", outcome.AlertUnknownCA,
+			x509.Certificate{},
+			nil, 1,
 			"clients reject the certificate of shop.example.com: unknown authority; it is self-signed, from Secret shop/tls (sha256 0123456789abcdef…); 1 handshake from 203.0.113.0/24 in 10m. ",
 		},
 		{
-			"expired", outcome.AlertExpired, x509.Certificate{NotAfter: now.Add(-time.Hour)}, nil, 1,
+			"expired", outcome.AlertExpired,
+			x509.Certificate{NotAfter: now.Add(-time.Hour)},
+			nil, 1,
 			"clients reject the certificate of shop.example.com: expired; it is self-signed, expired on 2026-05-01T11:00:00Z, from ",
 		},
 		{
-			"not yet valid", outcome.AlertExpired, x509.Certificate{NotBefore: now.Add(time.Hour)}, nil, 1,
+			"not yet valid", outcome.AlertExpired,
+			x509.Certificate{NotBefore: now.Add(time.Hour)},
+			nil, 1,
 			"; it is self-signed, not valid before 2026-05-01T13:00:00Z, from ",
 		},
 		{
-			"another name", outcome.AlertBadCertificate, x509.Certificate{DNSNames: []string{"other.example.com"}}, ca, 2,
+			"another name", outcome.AlertBadCertificate,
+			x509.Certificate{DNSNames: []string{"other.example.com"}},
+			ca, 2,
 			`: bad certificate; it is issued by "Shop CA", not for shop.example.com, from `,
 		},
 		{
-			"no intermediates", outcome.AlertUnknownCA, x509.Certificate{}, ca, 1,
+			"no intermediates", outcome.AlertUnknownCA,
+			x509.Certificate{},
+			ca, 1,
 			`: unknown authority; it is issued by "Shop CA", sent without intermediates, from `,
 		},
 		{
-			"for clients only", outcome.AlertUnsupported, x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, ca, 2,
+			"for clients only", outcome.AlertUnsupported,
+			x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}},
+			ca, 2,
 			`: unsupported kind; it is issued by "Shop CA", not for servers (extended key usage), from `,
 		},
 		{
-			"never looked at", outcome.Version, x509.Certificate{}, nil, 1,
+			"never looked at", outcome.Version,
+			x509.Certificate{},
+			nil, 1,
 			"shop.example.com: the client offers no TLS version that the policy accepts; 1 handshake from ",
 		},
 	} {

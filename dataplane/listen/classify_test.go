@@ -70,9 +70,9 @@ func (h rawHello) bytes() []byte {
 	return append(u16([]byte{22, 3, 1}, uint16(len(msg))), msg...)
 }
 
-// TestFailures provokes every failure that a client can cause. It is what pins
+// TestRow5Failures provokes every failure that a client can cause. It is what pins
 // the classification to the Go version.
-func TestFailures(t *testing.T) {
+func TestRow5Failures(t *testing.T) {
 	ecdsaOnly := []uint16{uint16(tls.ECDSAWithP256AndSHA256)}
 	allSchemes := append([]uint16{uint16(tls.PSSWithSHA256), uint16(tls.PKCS1WithSHA256)}, ecdsaOnly...)
 	x25519 := []uint16{uint16(tls.X25519)}
@@ -277,9 +277,9 @@ func (c *cutConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// TestClientCertificateFailures holds the classification of what a TLS policy
+// TestRow6ClientCertificateFailures holds the classification of what a TLS policy
 // with client certificates can meet, and of an ALPN mismatch, to crypto/tls.
-func TestClientCertificateFailures(t *testing.T) {
+func TestRow6ClientCertificateFailures(t *testing.T) {
 	ca := newCA("client CA")
 	leaf := func(ca *authority, change func(*x509.Certificate)) []tls.Certificate {
 		key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))

@@ -21,7 +21,8 @@ import (
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
-func TestDone(t *testing.T) {
+// TestRow4Done: what is known of a handshake that went well.
+func TestRow4Done(t *testing.T) {
 	w := newWorld(t, nil)
 	state, err := w.visit(client("EC.example.com"))
 	if err != nil {
@@ -58,7 +59,9 @@ func digestOf(state tls.ConnectionState) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func TestWhichCertificate(t *testing.T) {
+// TestRow13WhichCertificate: the certificate is chosen while the handshake runs, by
+// what the ClientHello says and nothing else.
+func TestRow13WhichCertificate(t *testing.T) {
 	rsaOnly := func(cfg *tls.Config) {
 		cfg.MaxVersion, cfg.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}
 	}
@@ -141,7 +144,9 @@ func TestPolicyGroups(t *testing.T) {
 	}
 }
 
-func TestTimeouts(t *testing.T) {
+// TestRow3Timeouts: a timeout is a failure with a reason of its own, by how far the
+// client came.
+func TestRow3Timeouts(t *testing.T) {
 	hello := rawHello{
 		serverName: "ec.example.com", suites: snapshot.Intermediate.CipherSuites,
 		groups: []uint16{uint16(tls.X25519)}, schemes: []uint16{uint16(tls.ECDSAWithP256AndSHA256)},

@@ -43,23 +43,27 @@ func TestJA4(t *testing.T) {
 		{"the example of the specification", tls13, chromeSuites, chromeExtensions, chromeSchemes, []string{"h2", "http/1.1"}, "t13d1516h2_8daaf6152771_e5627efa2ab1"},
 		{
 			"GREASE everywhere", "0a0a," + tls13, "fafa," + chromeSuites, "2a2a," + chromeExtensions + ",caca", "1a1a," + chromeSchemes,
-			[]string{"h2"}, "t13d1516h2_8daaf6152771_e5627efa2ab1",
+			[]string{"h2"},
+			"t13d1516h2_8daaf6152771_e5627efa2ab1",
 		},
 		{"without signature algorithms", tls13, chromeSuites, chromeExtensions, "", []string{"h2"}, "t13d1516h2_8daaf6152771_6d807ffa2a79"},
 		{"HTTP/1.1 first", tls13, chromeSuites, chromeExtensions, chromeSchemes, []string{"http/1.1"}, "t13d1516h1_8daaf6152771_e5627efa2ab1"},
 		{"a protocol of other octets", tls13, chromeSuites, chromeExtensions, chromeSchemes, []string{"\x99\x99"}, "t13d151699_8daaf6152771_e5627efa2ab1"},
 		{
 			"a resumed session", tls13, chromeSuites, "000d,0010,0000,000b,0023,4469,ff01,0033,000a,002d,002b,0005,0017,0012,001b,0029", chromeSchemes,
-			[]string{"h2"}, "t13d1516h2_8daaf6152771_9b887d9acb53",
+			[]string{"h2"},
+			"t13d1516h2_8daaf6152771_9b887d9acb53",
 		},
 		{
 			"Firefox", tls13, "1301,1303,1302,c02b,c02f,cca9,cca8,c02c,c030,c00a,c009,c013,c014,009c,009d,002f,0035",
 			"0000,0017,ff01,000a,000b,0023,0010,0005,0022,0033,002b,000d,002d,001c,0015", "0403,0503,0603,0804,0805,0806,0401,0501,0601,0203,0201",
-			[]string{"h2"}, "t13d1715h2_5b57614c22b0_3d5424432f57",
+			[]string{"h2"},
+			"t13d1715h2_5b57614c22b0_3d5424432f57",
 		},
 		{
 			"an older Chrome", tls13, chromeSuites + ",000a", "0000,0017,ff01,000a,000b,0023,0010,0005,000d,0012,0033,002d,002b,001b,0015", chromeSchemes + ",0201",
-			[]string{"h2"}, "t13d1615h2_46e7e9700bed_45f260be83e2",
+			[]string{"h2"},
+			"t13d1615h2_46e7e9700bed_45f260be83e2",
 		},
 		{
 			"TLS 1.2 without ALPN", tls12, "c02c,c02b,c030,c02f,c024,c023,c028,c027,c00a,c009,c014,c013,009d,009c,003d,003c,0035,002f,000a",

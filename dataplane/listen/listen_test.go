@@ -146,7 +146,9 @@ func TestMaxConns(t *testing.T) {
 	}
 }
 
-func TestMaxHandshakes(t *testing.T) {
+// TestRow12MaxHandshakes: what is too much is reset and counted, and takes no place
+// from those that are established.
+func TestRow12MaxHandshakes(t *testing.T) {
 	w := newWorld(t, func(cfg *Config) { cfg.MaxHandshakes = 1 })
 	// An established connection takes no place.
 	idle := tls.Client(w.dial(), client("ec.example.com"))
@@ -418,5 +420,16 @@ func TestOneOutcomeEach(t *testing.T) {
 	}
 	if len(handshakes) != len(conns) {
 		t.Errorf("%d handshakes, want %d", len(handshakes), len(conns))
+	}
+}
+
+// TestRow12Defaults: a silent client does not hang for ever.
+func TestRow12Defaults(t *testing.T) {
+	cfg := Config{TLS: true}.withDefaults()
+	if cfg.HandshakeTimeout != 60*time.Second || cfg.FirstByteTimeout != 10*time.Second {
+		t.Errorf("a handshake may take %v and its first byte %v, want 60s and 10s", cfg.HandshakeTimeout, cfg.FirstByteTimeout)
+	}
+	if cfg = (Config{TLS: true, HandshakeTimeout: 5 * time.Second}).withDefaults(); cfg.FirstByteTimeout != 5*time.Second {
+		t.Errorf("the first byte may take %v of a handshake of 5s, want no more", cfg.FirstByteTimeout)
 	}
 }
