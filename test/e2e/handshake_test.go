@@ -4,117 +4,160 @@ package e2e
 
 import (
 	"fmt"
-	"io"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/cardea-dev/cardea/test/harness"
 )
 
-// TestHandshakeFailures provokes five failures as real clients do. Each has a
-// reason of its own in metric and log; those that named the host are told, with
-// what to do, on the Ingress.
+// failing is an Ingress whose hosts failing clients ask for: those under the
+// wildcard have a certificate, the other names a Secret that is not there.
+const failing = `---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {namespace: %[1]s, name: web}
+spec:
+  ingressClassName: cardea
+  tls:
+  - {hosts: ["*.failing.example.com"], secretName: tls}
+  - {hosts: [bare.example.com], secretName: none}
+  rules:
+  - host: "*.failing.example.com"
+    http:
+      paths:
+      - {path: /, pathType: Prefix, backend: {service: {name: web, port: {name: http}}}}
+  - host: bare.example.com
+    http:
+      paths:
+      - {path: /, pathType: Prefix, backend: {service: {name: web, port: {name: http}}}}
+`
+
+// TestHandshakeFailures has every client fail at each of two replicas. The reason
+// is the same in log, metric and Event, to the letter; the Events are one for a
+// reason, whatever the number of clients and replicas, and count all of them.
 func TestHandshakeFailures(t *testing.T) {
-	p := start(t, "--handshake-first-byte-timeout", "2s")
+	// The other clients have to be done within the time of a handshake.
+	flags := []string{"--handshake-first-byte-timeout", "2s", "--handshake-timeout", "15s"}
+	replicas := []*process{start(t, flags...), start(t, flags...)}
 	ca := newAuthority(t)
 	ns := namespace(t, "handshake")
-	host := "handshake.example.com"
-	certPEM, keyPEM, _ := ca.issue(t, host)
-	apply(t, service(ns, backend(t, "handshake"))+secret(ns, "tls", certPEM, keyPEM)+ingress(ns, host))
-	eventually(t, 5*time.Second, "the host is served", func() error {
-		_, _, err := newClient(p.https, host, ca.pool).once("/")
-		return err
-	})
-
-	openssl := func(args ...string) func(t *testing.T) {
-		return func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), "openssl", append([]string{"s_client", "-connect", p.https, "-servername", host}, args...)...)
-			cmd.Stdin = strings.NewReader("")
-			out, err := cmd.CombinedOutput()
-			if err == nil {
-				t.Errorf("openssl s_client %q succeeded:\n%s", args, out)
-			}
-		}
-	}
-	conf := filepath.Join(cluster.dir, "openssl.cnf")
-	if err := os.WriteFile(conf, []byte("openssl_conf = d\n[d]\nssl_conf = s\n[s]\nsystem_default = x\n[x]\nMinProtocol = TLSv1\nCipherString = DEFAULT:@SECLEVEL=0\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("OPENSSL_CONF", conf)
-
-	cases := []struct {
-		name, reason string
-		inEvents     string // in `kubectl describe ingress`; "" if the host is not known
-		client       func(t *testing.T)
-	}{
-		{"TLS 1.1", "version", "TLS 1.2", openssl("-tls1_1")},
-		{"no common cipher", "cipher", "cipher suite", openssl("-tls1_2", "-cipher", "AES128-SHA")},
-		{"client rejects the certificate", "client_alert_unknown_ca", "unknown authority", openssl("-verify_return_error")},
-		{"plain HTTP", "not_tls_http", "", func(t *testing.T) {
-			c, err := net.Dial("tcp", p.https)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host)
-			answer, _ := io.ReadAll(c)
-			if !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
-				t.Errorf("answer to plain HTTP on the TLS port: %q, want a 400", answer)
-			}
-		}},
-		{"silent client", "timeout_silent", "", func(t *testing.T) {
-			c, err := net.Dial("tcp", p.https)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
-			if _, err := io.ReadAll(c); err != nil {
-				t.Errorf("silent client: %v, want the connection closed", err)
-			}
-		}},
-	}
-	var reasons []string
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			c.client(t)
-			eventually(t, 5*time.Second, "the metric names the reason", func() error {
-				if got := p.metric(t, "cardea_tls_handshakes_total", `reason="`+c.reason+`"`); got < 1 {
-					return fmt.Errorf("cardea_tls_handshakes_total{reason=%q} = %v", c.reason, got)
-				}
-				return nil
-			})
-			eventually(t, 5*time.Second, "the log names the reason", func() error {
-				if n := len(p.handshakes(func(r map[string]any) bool { return r["reason"] == c.reason })); n == 0 {
-					return fmt.Errorf("no handshake record with reason %q", c.reason)
-				}
-				return nil
-			})
-			reasons = append(reasons, c.reason)
+	certPEM, keyPEM, _ := ca.issue(t, "*.failing.example.com")
+	apply(t, service(ns, backend(t, "handshake"))+secret(ns, "tls", certPEM, keyPEM)+fmt.Sprintf(failing, ns))
+	for _, p := range replicas {
+		eventually(t, 5*time.Second, "the host is served", func() error {
+			_, _, err := newClient(p.https, "good.failing.example.com", ca.pool).once("/")
+			return err
 		})
 	}
-	slices.Sort(reasons)
-	if n := len(slices.Compact(reasons)); n != len(cases) {
-		t.Errorf("%d different reasons for %d failures", n, len(cases))
-	}
 
-	var out string
-	eventually(t, 10*time.Second, "kubectl describe ingress tells the failures of the host", func() error {
-		var err error
-		if out, err = kubectl(t.Context(), nil, "-n", ns, "describe", "ingress", "web"); err != nil {
-			return err
-		}
-		for _, c := range cases {
-			if !strings.Contains(out, c.inEvents) {
-				return fmt.Errorf("%s: no %q in:\n%s", c.name, c.inEvents, out)
+	clients := harness.FailingClients()
+	t.Run("clients", func(t *testing.T) {
+		for i, p := range replicas {
+			for _, c := range clients {
+				t.Run(fmt.Sprintf("replica %d/%s", i, c.Name), func(t *testing.T) {
+					t.Parallel()
+					fail(t, p, c)
+				})
 			}
+		}
+	})
+	wantEvents(t, ns, clients, len(replicas))
+}
+
+// fail runs a client and looks for its reason in the log and the metrics.
+func fail(t *testing.T, p *process, c harness.FailingClient) {
+	fields := c.Fail(t, harness.Front{Addr: p.https, Wildcard: "*.failing.example.com", Bare: "bare.example.com"})
+	var record map[string]any
+	eventually(t, 20*time.Second, "the log knows the handshake", func() error {
+		found := p.handshakes(func(r map[string]any) bool {
+			for k, v := range fields {
+				if r[k] != v {
+					return false
+				}
+			}
+			return true
+		})
+		if len(found) != 1 {
+			return fmt.Errorf("%d records of the handshake with %v, want 1", len(found), fields)
+		}
+		record = found[0]
+		return nil
+	})
+	if err := c.Check(record); err != nil {
+		t.Error(err)
+	}
+	eventually(t, 5*time.Second, "the metric names the reason", func() error {
+		if got := p.metric(t, "cardea_tls_handshakes_total", `reason="`+c.Reason+`"`); got < 1 {
+			return fmt.Errorf("cardea_tls_handshakes_total{reason=%q} = %v", c.Reason, got)
 		}
 		return nil
 	})
+}
+
+// wantEvents waits for the Events of all clients at so many replicas. A replica
+// adds to an Event after a minute at the latest.
+func wantEvents(t *testing.T, ns string, clients []harness.FailingClient, replicas int) {
+	t.Helper()
+	counts := map[string]int32{} // by reason; 0: no Event at all
+	for _, c := range clients {
+		if counts[c.Reason] += 0; c.Event != "" {
+			counts[c.Reason] += int32(replicas)
+		}
+	}
+	var events []corev1.Event
+	eventually(t, 2*time.Minute, "the Events count every handshake", func() error {
+		list, err := cluster.admin.CoreV1().Events(ns).List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		events = list.Items
+		got := map[string]int32{}
+		for reason := range counts {
+			got[reason] = 0
+		}
+		for _, e := range events {
+			if _, ok := counts[e.Reason]; ok {
+				got[e.Reason] += e.Count
+			}
+		}
+		if diff := cmp.Diff(counts, got); diff != "" {
+			return fmt.Errorf("counts of the Events by reason (-want +got):\n%s", diff)
+		}
+		return nil
+	})
+	type window struct {
+		reason string
+		begin  time.Time
+	}
+	seen := map[window]bool{}
+	for _, e := range events {
+		if _, ok := counts[e.Reason]; !ok {
+			continue // a verdict
+		}
+		w := window{e.Reason, e.FirstTimestamp.Truncate(10 * time.Minute)}
+		if seen[w] {
+			t.Errorf("two Events of reason %s in ten minutes: the replicas do not share one", e.Reason)
+		}
+		seen[w] = true
+		if e.InvolvedObject.Kind != "Ingress" || e.InvolvedObject.Name != "web" || e.Type != corev1.EventTypeWarning || len(e.Message) > 1024 {
+			t.Errorf("Event %s is on %s %s, %s, %d bytes, want a warning on the Ingress in 1,024", e.Reason, e.InvolvedObject.Kind, e.InvolvedObject.Name, e.Type, len(e.Message))
+		}
+		for _, c := range clients {
+			if c.Reason == e.Reason && !strings.Contains(e.Message, c.Event) {
+				t.Errorf("Event of %s = %q, want %q in it", c.Name, e.Message, c.Event)
+			}
+		}
+	}
+	// What the owner of the Ingress sees.
+	out, err := kubectl(t.Context(), nil, "-n", ns, "describe", "ingress", "web")
+	if err != nil || !strings.Contains(out, "clients reject the certificate of *.failing.example.com: unknown authority; it is ") {
+		t.Errorf("kubectl describe ingress (%v):\n%s", err, out)
+	}
 	t.Logf("kubectl describe ingress:\n%s", out)
 }
 
