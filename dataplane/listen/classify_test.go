@@ -241,8 +241,12 @@ func TestRow5Failures(t *testing.T) {
 			if n := len(got) - 7; n >= 0 && got[n] == 21 && h.AlertSent != alert(got[n+6]).String() {
 				t.Errorf("AlertSent = %q, the client got %q", h.AlertSent, got)
 			}
-			if !h.HelloSeen && h.BytesIn > 0 && (len(h.FirstBytes) == 0 || int64(len(h.FirstBytes)) > h.BytesIn) || h.HelloSeen && h.FirstBytes != nil {
-				t.Errorf("FirstBytes = %q of %d bytes, want them without a hello and only then", h.FirstBytes, h.BytesIn)
+			if h.HelloSeen || tt.reason == outcome.NotTLSHTTP {
+				if h.FirstBytes != nil {
+					t.Errorf("FirstBytes = %q, want none", h.FirstBytes)
+				}
+			} else if want := min(8, h.BytesIn); int64(len(h.FirstBytes)) != want {
+				t.Errorf("FirstBytes = %q of %d bytes, want %d", h.FirstBytes, h.BytesIn, want)
 			}
 		})
 	}

@@ -35,7 +35,7 @@ type handshake struct {
 	sent    alert
 	wasSent bool
 	// first holds the first bytes that came, seen of them.
-	first [16]byte
+	first [8]byte
 	seen  int
 	// instead replaces the internal_error that crypto/tls sends when configFor
 	// returns an error.
@@ -303,7 +303,7 @@ func (h *handshake) offended(err error) {
 
 // explain notes what the log tells of a failure besides its reason.
 func (h *handshake) explain(err error, f failure) {
-	if !h.HelloSeen && h.seen > 0 {
+	if !h.HelloSeen && h.seen > 0 && f.reason != outcome.NotTLSHTTP {
 		h.FirstBytes = h.first[:h.seen]
 	}
 	if h.wasSent {

@@ -108,8 +108,9 @@ type Handshake struct {
 	// JA4 is the fingerprint of the ClientHello: what kind of client it is, by what
 	// its TLS library offers. "" without a whole ClientHello.
 	JA4 string
-	// FirstBytes are the first bytes that came, 16 at most, where no ClientHello
-	// did: they tell what the client speaks instead.
+	// FirstBytes are the first bytes that came, 8 at most, where neither a
+	// ClientHello nor HTTP did: enough to tell what the client speaks instead, and
+	// too few for what it may say in confidence.
 	FirstBytes []byte
 
 	// Policy is the TLS policy in force for the name asked for, Security the digest
