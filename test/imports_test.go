@@ -58,6 +58,7 @@ var mayImport = map[string][]string{
 	"test/harness": {"*"},
 	"test/process": {},
 	"test/soak":    {},
+	"test/e2e":     {},
 	"test/bench":   {},
 }
 
