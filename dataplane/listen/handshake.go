@@ -311,10 +311,6 @@ func (h *handshake) explain(err error, f failure) {
 	} else if a, ok := sealedAlertFor(err, h.Version); ok {
 		h.AlertSent = a.String()
 	}
-	if c := h.ClientCertificate; c != nil && c.VerifyErr == "" && strings.HasPrefix(string(f.reason), "client_cert_") {
-		// It verified, and what we ask for beyond that did not hold.
-		c.VerifyErr = f.err
-	}
 }
 
 func clientCertificate(leaf *x509.Certificate) *outcome.ClientCertificate {
