@@ -120,18 +120,15 @@ func TestParse(t *testing.T) {
 			want: with(func(s *annotation.Settings) { s.Backend = annotation.ProtocolGRPC }),
 		},
 		{
-			name: "a backend that wants TLS is not spoken to in plain text",
-			in:   map[string]string{"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"},
-			want: annotation.Defaults(),
-			problems: []string{
-				`nginx.ingress.kubernetes.io/backend-protocol protects: want AUTO, HTTP or GRPC, found "HTTPS": TLS to backends is not supported by Cardea`,
-			},
+			name: "TLS to the backend",
+			in:   map[string]string{"nginx.ingress.kubernetes.io/backend-protocol": "https"},
+			want: with(func(s *annotation.Settings) { s.Backend = annotation.ProtocolHTTPS }),
 		},
 		{
-			name:     "nor is one whose protocol is not known",
+			name:     "a backend whose protocol is not known is not spoken to",
 			in:       map[string]string{"cardea.dev/backend-protocol": "FCGI"},
 			want:     annotation.Defaults(),
-			problems: []string{`cardea.dev/backend-protocol protects: want AUTO, HTTP or GRPC, found "FCGI"`},
+			problems: []string{`cardea.dev/backend-protocol protects: want AUTO, HTTP, HTTPS, GRPC or GRPCS, found "FCGI"`},
 		},
 		{
 			name:     "unknown under our prefixes, foreign otherwise",

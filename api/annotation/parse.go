@@ -93,10 +93,12 @@ func parseProtocol(s *Settings, value string) error {
 		s.Backend = ProtocolHTTP
 	case "GRPC":
 		s.Backend = ProtocolGRPC
-	case "HTTPS", "GRPCS":
-		return fmt.Errorf("want AUTO, HTTP or GRPC, found %s: TLS to backends is not supported by Cardea", quote(value))
+	case "HTTPS":
+		s.Backend = ProtocolHTTPS
+	case "GRPCS":
+		s.Backend = ProtocolGRPCS
 	default:
-		return fmt.Errorf("want AUTO, HTTP or GRPC, found %s", quote(value))
+		return fmt.Errorf("want AUTO, HTTP, HTTPS, GRPC or GRPCS, found %s", quote(value))
 	}
 	return nil
 }

@@ -25,6 +25,8 @@ type Settings struct {
 	SSLCiphers string
 	// SSLPreferServerCiphers is whether the server decides the order of suites.
 	SSLPreferServerCiphers bool
+	// BackendTLS counts where the backend speaks TLS.
+	BackendTLS BackendTLS
 }
 
 // Protocol is what the backend speaks.
@@ -37,6 +39,10 @@ const (
 	ProtocolHTTP
 	// ProtocolGRPC is HTTP/2 in plain text.
 	ProtocolGRPC
+	// ProtocolHTTPS is HTTP/1.1 over TLS.
+	ProtocolHTTPS
+	// ProtocolGRPCS is HTTP/2 over TLS.
+	ProtocolGRPCS
 )
 
 // Defaults returns the settings of an object without annotations.
@@ -67,8 +73,38 @@ var table = []Annotation{
 	unsupported("auth-url", Text, "Service that is asked whether a request may pass."),
 	{
 		Name: "backend-protocol", Kind: Word, Effect: Protects, Default: "AUTO",
-		Text: "What the backend speaks: `HTTP` (HTTP/1.1), `GRPC` (HTTP/2 without TLS), or `AUTO`: HTTP/2 without TLS if the `appProtocol` of the Service's port is `kubernetes.io/h2c` or `grpc`, else HTTP/1.1. TLS to backends (`HTTPS`, `GRPCS`) is not supported; sending them plain text instead would show it to the network.",
+		Text: "What the backend speaks: `HTTP` (HTTP/1.1), `HTTPS` (HTTP/1.1 over TLS), `GRPC` (HTTP/2 without TLS), `GRPCS` (HTTP/2 over TLS), or `AUTO`: what the `appProtocol` of the Service's port says (`https`, `wss`, `grpcs`, `grpc`, `kubernetes.io/h2c`), else HTTP/1.1.",
 		set:  parseProtocol,
+	},
+	{
+		Name: "backend-tls-alt-names", Kind: Text, Effect: Protects,
+		Text: "Names with commas between them: the backend's certificate is also accepted if it has one of these.",
+		set:  parseAltNames,
+	},
+	{
+		Name: "backend-tls-ca", Kind: SecretRef, Effect: Protects,
+		Text: "Secret whose `ca.crt` holds the authorities that the backend's certificate must come from, instead of those of the system; its `ca.crl` holds their revocation lists, if any.",
+		set:  parseSecret(func(b *BackendTLS) *string { return &b.CA }),
+	},
+	{
+		Name: "backend-tls-client-cert", Kind: SecretRef, Effect: Protects,
+		Text: "Secret with the certificate and key (`tls.crt`, `tls.key`) that a backend is shown which asks for one.",
+		set:  parseSecret(func(b *BackendTLS) *string { return &b.ClientCert }),
+	},
+	{
+		Name: "backend-tls-server-name", Kind: Text, Effect: Protects,
+		Text: "The name that is sent to the backend (SNI) and that its certificate must have. Without it that is the name of the Service, `NAME.NAMESPACE.svc`, or its `externalName`.",
+		set:  parseServerName(func(b *BackendTLS) *string { return &b.ServerName }),
+	},
+	{
+		Name: "backend-tls-verify", Kind: Word, Effect: Protects,
+		Text: "`off` accepts any certificate of the backend, and with it whoever is in between. Without it the certificate is verified (`on`), except under `k8s.io/ingress-nginx`, where it is not, as there.",
+		set:  parseSwitch(func(b *BackendTLS) *Switch { return &b.Verify }),
+	},
+	{
+		Name: "backend-tls-verify-hostname", Kind: Word, Effect: Protects,
+		Text: "`off` accepts a certificate for any name, if it comes from a trusted authority.",
+		set:  parseSwitch(func(b *BackendTLS) *Switch { return &b.VerifyHostname }),
 	},
 	unsupported("configuration-snippet", Text, "Raw nginx configuration, which may hold access rules. It is never executed."),
 	unsupported("denylist-source-range", Text, "Client addresses that may not send requests."),
@@ -112,6 +148,41 @@ var table = []Annotation{
 		Name: "proxy-send-timeout", Kind: Seconds, Default: "60",
 		Text: "How long the backend may take to accept the next bytes of the request.",
 		set:  parseSeconds(func(s *Settings) *time.Duration { return &s.SendTimeout }),
+	},
+	{
+		Name: "proxy-ssl-ciphers", Kind: Text, Effect: Protects,
+		Text: "The cipher suites of TLS 1.2 and older towards the backend, by OpenSSL's names with colons between them, of those that Go has; `DEFAULT` means Go's own. Those of TLS 1.3 cannot be chosen.",
+		set:  parseCiphers,
+	},
+	{
+		Name: "proxy-ssl-name", Kind: Text, Effect: Protects,
+		Text: "As `backend-tls-server-name`, which counts before it.",
+		set:  parseServerName(func(b *BackendTLS) *string { return &b.ProxyName }),
+	},
+	{
+		Name: "proxy-ssl-protocols", Kind: Text, Effect: Protects,
+		Text: "The versions of TLS towards the backend, of `TLSv1`, `TLSv1.1`, `TLSv1.2` and `TLSv1.3`, without a gap. Without it TLS 1.2 and 1.3.",
+		set:  parseProtocols,
+	},
+	{
+		Name: "proxy-ssl-secret", Kind: SecretRef, Effect: Protects,
+		Text: "Secret that is `backend-tls-ca` (its `ca.crt`, which it must have unless verification is off) and, if it has `tls.crt` and `tls.key`, `backend-tls-client-cert` in one; those count before it.",
+		set:  parseSecret(func(b *BackendTLS) *string { return &b.ProxyPair }),
+	},
+	{
+		Name: "proxy-ssl-server-name", Kind: Word, Effect: Protects,
+		Text: "`off` sends the backend no name (SNI). Without it the name is sent, except under `k8s.io/ingress-nginx`, where it is not, as there.",
+		set:  parseSwitch(func(b *BackendTLS) *Switch { return &b.ProxyServerName }),
+	},
+	{
+		Name: "proxy-ssl-verify", Kind: Word, Effect: Protects,
+		Text: "As `backend-tls-verify`, which counts before it.",
+		set:  parseSwitch(func(b *BackendTLS) *Switch { return &b.ProxyVerify }),
+	},
+	{
+		Name: "proxy-ssl-verify-depth", Kind: Count, Effect: Protects,
+		Text: "The most intermediate certificates between the backend's and its authority; from 0. Without it there is no limit, except under `k8s.io/ingress-nginx`, where it is 1, as there.",
+		set:  parseDepth,
 	},
 	unsupported("satisfy", Text, "Whether all access rules must pass or one.", "all"),
 	unsupported("server-snippet", Text, "Raw nginx configuration, which may hold access rules. It is never executed."),

@@ -67,14 +67,7 @@ func (b *hostBuild) service(r *snapshot.Route, v Verdict, claim *claim, from *ne
 		b.judge(v, "Service %s has no TCP port %s; it has %s. The path answers 503. Correct the port here or in the Service.", name, portText(from.Port), portsText(service))
 		return
 	}
-	app := appProtocol(service, number)
-	protocol, ok := protocolOf(claim.settings.Backend, app)
-	if !ok {
-		r.Answer = &snapshot.Answer{Status: 503, Reason: "config_rejected"}
-		v.Reason = BackendProtocolUnsupported
-		b.judge(v, "Port %d of Service %s has appProtocol %q, and Cardea does not speak TLS to backends; the path answers 503, because plain text would show the requests to the network. Name a port without TLS, or write the annotation backend-protocol if this one has none.", number, name, brief(app))
-		return
-	}
+	protocol, secure := protocolOf(claim.settings.Backend, appProtocol(service, number))
 	want := wantedPool{
 		service: name,
 		port:    number,
@@ -96,6 +89,15 @@ func (b *hostBuild) service(r *snapshot.Route, v Verdict, claim *claim, from *ne
 	if protocol != snapshot.HTTP1 {
 		// Nor are connections of one protocol any of another.
 		want.pool.ID += "+" + protocol.String()
+	}
+	if secure {
+		var ok bool
+		if want.pool.TLS, ok = b.backendTLS(v, claim, service); !ok {
+			r.Answer = &snapshot.Answer{Status: 503, Reason: "config_rejected"}
+			return
+		}
+		// Nor those of one trust any of another.
+		want.pool.ID += "+tls:" + trustID(want.pool.TLS)
 	}
 	b.out.pools[want.pool.ID] = want
 	r.Pool, r.Service = want.pool.ID, want.pool.Origin
@@ -142,23 +144,29 @@ func appProtocol(s *corev1.Service, number int32) string {
 	return ""
 }
 
-// protocolOf decides what a backend speaks; ok is false for TLS. The annotation
+// protocolOf decides what a backend speaks, and whether over TLS. The annotation
 // counts before the appProtocol, because its author is the one who wants the path
 // served so. An appProtocol that is not known says nothing.
-func protocolOf(setting annotation.Protocol, app string) (_ snapshot.Protocol, ok bool) {
+func protocolOf(setting annotation.Protocol, app string) (_ snapshot.Protocol, secure bool) {
 	switch setting {
 	case annotation.ProtocolHTTP:
+		return snapshot.HTTP1, false
+	case annotation.ProtocolHTTPS:
 		return snapshot.HTTP1, true
 	case annotation.ProtocolGRPC:
+		return snapshot.H2C, false
+	case annotation.ProtocolGRPCS:
 		return snapshot.H2C, true
 	}
 	switch strings.TrimPrefix(strings.ToLower(app), "kubernetes.io/") {
 	case "h2c", "grpc":
+		return snapshot.H2C, false
+	case "grpcs":
 		return snapshot.H2C, true
-	case "https", "wss", "grpcs":
-		return snapshot.HTTP1, false
+	case "https", "wss":
+		return snapshot.HTTP1, true
 	}
-	return snapshot.HTTP1, true
+	return snapshot.HTTP1, false
 }
 
 // isTCP reports whether p, empty meaning TCP, can carry HTTP/1.1.

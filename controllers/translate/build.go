@@ -110,6 +110,9 @@ func (t *Translator) hold(id string, want wantedPool, pools changed[snapshot.Poo
 		t.touchedPools[id] = struct{}{}
 	}
 	p.hosts++
+	if p.shared != nil && sameBackendTLS(p.shared.TLS, want.pool.TLS) {
+		want.pool.TLS = p.shared.TLS
+	}
 	if p.shared == nil || *p.shared != want.pool {
 		p.shared = &want.pool
 		pools[id] = p.shared

@@ -123,6 +123,8 @@ func options(t *testing.T, comment []byte) (translate.Options, time.Time) {
 			opts.HostOwnership = translate.Shared
 		case "fips":
 			opts.FIPS = true
+		case "controller":
+			opts.ControllerName = words[2]
 		case "without-class":
 			opts.WithoutClass = true
 		default:
@@ -205,8 +207,10 @@ func clone(o translate.Objects) translate.Objects {
 	return out
 }
 
-// compareCertificates compares certificates by identity: they are immutable.
+// compareCertificates compares certificates and authorities by identity: they are
+// immutable.
 var compareCertificates = cmp.Options{
 	cmp.Comparer(func(a, b *snapshot.Certificate) bool { return a == b }),
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	cmp.Comparer(func(a, b *snapshot.Authorities) bool { return a == b }),
 }

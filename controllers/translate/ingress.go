@@ -25,6 +25,8 @@ type ingress struct {
 	settings    annotation.Settings
 	// closed says that a protecting annotation cannot be applied.
 	closed bool
+	// backendTLS holds the Secrets that the annotations name for TLS to backends.
+	backendTLS backendSecrets
 	// claims are what it wants of each host, by normal name.
 	claims map[string]*claim
 	// secrets and services are the objects that it names, with its fields.
@@ -279,6 +281,7 @@ func (in *ingress) readAnnotations(annotations map[string]string) {
 			in.judge(Refused, AnnotationInvalid, field, "%s: %v. It protects, so the paths of this Ingress answer 503 until it is corrected or removed.", p.Key, p.Err)
 		}
 	}
+	in.readBackendSecrets(annotations)
 }
 
 // closable reports whether a protecting annotation has anything to protect: ACME

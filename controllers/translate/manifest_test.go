@@ -80,6 +80,11 @@ type testSecret struct {
 	Problem     string           `json:"problem"`
 	LastGood    bool             `json:"lastGood"`
 	Pending     metav1.Time      `json:"pending"`
+	// Authorities are the names of those that are used of it.
+	Authorities   []string         `json:"authorities"`
+	TrustReason   translate.Reason `json:"trustReason"`
+	TrustProblem  string           `json:"trustProblem"`
+	TrustLastGood bool             `json:"trustLastGood"`
 }
 
 type testCertificate struct {
@@ -99,7 +104,35 @@ func (s *testSecret) secret(t testing.TB) translate.Secret {
 	if s.Certificate != nil {
 		out.Certificate = s.Certificate.issue(t, out.Origin)
 	}
+	out.Trust = translate.Trust{Reason: s.TrustReason, Problem: s.TrustProblem, LastGood: s.TrustLastGood}
+	if len(s.Authorities) > 0 {
+		out.Trust.Authorities = authorities(t, out.Origin, s.Authorities...)
+	}
 	return out
+}
+
+// authorities makes authorities that are the same in every run.
+func authorities(t testing.TB, origin snapshot.Origin, names ...string) *snapshot.Authorities {
+	t.Helper()
+	var bundle []byte
+	for i, name := range names {
+		key := ed25519.NewKeyFromSeed(seed(name))
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(int64(i + 1)), Subject: pkix.Name{CommonName: name},
+			NotBefore: day("2026-01-01"), NotAfter: day("2036-01-01"),
+			IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		}
+		der, err := x509.CreateCertificate(nil, template, template, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bundle = append(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	a, err := snapshot.ParseAuthorities(origin, bundle, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
 
 // issue makes the certificate with an authority that is the same in every run.

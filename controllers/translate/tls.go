@@ -167,8 +167,13 @@ func (b *hostBuild) judgeCertificate(at snapshot.Origin, s *Secret) {
 		v.Origin, v.Other = s.Origin, snapshot.Origin{}
 		b.judge(v, "The certificate expires on %s: it has less than %s left and was not renewed. Find out why, for example in the status of its Certificate object.", date(leaf.NotAfter), span(left))
 	}
-	if b.out.next.IsZero() || next.Before(b.out.next) {
-		b.out.next = next
+	b.until(next)
+}
+
+// until has the host built again at a time.
+func (b *hostBuild) until(at time.Time) {
+	if b.out.next.IsZero() || at.Before(b.out.next) {
+		b.out.next = at
 	}
 }
 

@@ -77,7 +77,7 @@ const (
 	ServiceNotFound            Reason = "ServiceNotFound"
 	ServicePortNotFound        Reason = "ServicePortNotFound"
 	ExternalNameInvalid        Reason = "ExternalNameInvalid"
-	BackendProtocolUnsupported Reason = "BackendProtocolUnsupported"
+	BackendUnverified          Reason = "BackendUnverified"
 	EndpointSliceIgnored       Reason = "EndpointSliceIgnored"
 	EndpointIgnored            Reason = "EndpointIgnored"
 )
@@ -138,7 +138,7 @@ var reasons = []ReasonInfo{
 	{ServiceNotFound, "A path names a Service that does not exist; it is answered with 503."},
 	{ServicePortNotFound, "A path names a port that its Service does not have; it is answered with 503."},
 	{ExternalNameInvalid, "The Service is of type ExternalName and its name is not a DNS name; its paths are answered with 503."},
-	{BackendProtocolUnsupported, "The appProtocol of the Service's port says that it speaks TLS, which Cardea does not speak to backends; the path is answered with 503."},
+	{BackendUnverified, "The certificate of a backend that speaks TLS is not verified, or not its name: whoever is in between can read and change what is sent."},
 	{EndpointSliceIgnored, "An EndpointSlice cannot be used; its endpoints get no requests."},
 	{EndpointIgnored, "An endpoint's address cannot be used; it gets no requests."},
 

@@ -7,6 +7,7 @@ func Join(sinks ...Sink) Sink {
 		conn      []func(*Conn)
 		handshake []func(*Handshake)
 		request   []func(*Request)
+		upstream  []func(*UpstreamHandshake)
 		health    []func(*Health)
 		publish   []func(*Publish)
 		drain     []func(*Drain)
@@ -15,6 +16,7 @@ func Join(sinks ...Sink) Sink {
 		conn = appendFunc(conn, s.Conn)
 		handshake = appendFunc(handshake, s.Handshake)
 		request = appendFunc(request, s.Request)
+		upstream = appendFunc(upstream, s.UpstreamHandshake)
 		health = appendFunc(health, s.Health)
 		publish = appendFunc(publish, s.Publish)
 		drain = appendFunc(drain, s.Drain)
@@ -26,6 +28,8 @@ func Join(sinks ...Sink) Sink {
 		Health:    each(health),
 		Publish:   each(publish),
 		Drain:     each(drain),
+
+		UpstreamHandshake: each(upstream),
 	}
 }
 

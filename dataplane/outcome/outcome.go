@@ -25,6 +25,8 @@ type Sink struct {
 	Handshake func(*Handshake)
 	// Request is called once per request, malformed and aborted ones included.
 	Request func(*Request)
+	// UpstreamHandshake is called once per TLS handshake with an endpoint.
+	UpstreamHandshake func(*UpstreamHandshake)
 	// Health is called when an endpoint or a name changes its state.
 	Health func(*Health)
 	// Publish is called once per publish, also for one that was refused.
@@ -207,6 +209,9 @@ type Request struct {
 	// head of the upstream.
 	ConnectTime, FirstByte time.Duration
 	UpstreamStatus         int
+	// UpstreamTLS is the handshake of the last attempt's connection, which may be
+	// older than the request, or the one that failed; nil if there was none.
+	UpstreamTLS *UpstreamHandshake
 
 	// BodyIn and BodyOut count body bytes without framing.
 	BodyIn, BodyOut int64
@@ -223,6 +228,41 @@ type Drain struct {
 	// What had not ended in time and was cut: requests, without tunnels; tunnels; and
 	// connections, theirs and those without a request.
 	Requests, Tunnels, Connections int
+}
+
+// An UpstreamHandshake is one TLS handshake with an endpoint, finished or not.
+type UpstreamHandshake struct {
+	Pool string
+	// Origin is the Service behind the pool.
+	Origin   snapshot.Origin
+	Endpoint netip.AddrPort
+	Result   Result
+	// Reason is OK, upstream_tls_handshake, upstream_tls_verify, upstream_tls_timeout,
+	// or client_closed when the client for whom it was made had left.
+	Reason Reason
+	// Err says what happened, for logs. Empty on success.
+	Err      string
+	Duration time.Duration
+
+	// ServerName is what was sent as SNI, "" for none.
+	ServerName string
+	// Verified says that the certificate was looked at and accepted.
+	Verified bool
+	// ClientCertificate says that the endpoint asked for a certificate and was
+	// shown ours.
+	ClientCertificate bool
+
+	// What was negotiated, as far as it got; zero if it did not.
+	Version     uint16
+	CipherSuite uint16
+	Curve       uint16
+	ALPN        string
+	Resumed     bool
+	// CertificateDigest is the SHA-256, in hex, of the leaf that the endpoint
+	// showed, accepted or not; "" if none.
+	CertificateDigest   string
+	CertificateSubject  string
+	CertificateNotAfter time.Time
 }
 
 // Health is a change of what is known of an endpoint or a name.

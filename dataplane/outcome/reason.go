@@ -105,10 +105,15 @@ const (
 
 // Why a request did not get its backend's answer: what the upstream did.
 const (
-	ConnectRefused   Reason = "connect_refused"
-	ConnectTimeout   Reason = "connect_timeout"
-	ConnectFailed    Reason = "connect_failed"
-	AddressRefused   Reason = "address_refused"
+	ConnectRefused Reason = "connect_refused"
+	ConnectTimeout Reason = "connect_timeout"
+	ConnectFailed  Reason = "connect_failed"
+	AddressRefused Reason = "address_refused"
+	// The handshake of TLS to an endpoint, after which nothing was sent.
+	UpstreamTLSHandshake Reason = "upstream_tls_handshake"
+	UpstreamTLSVerify    Reason = "upstream_tls_verify"
+	UpstreamTLSTimeout   Reason = "upstream_tls_timeout"
+
 	NameUnresolved   Reason = "name_unresolved"
 	UpstreamClosed   Reason = "upstream_closed"
 	UpstreamReset    Reason = "upstream_reset"

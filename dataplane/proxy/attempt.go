@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -56,7 +57,7 @@ func (x *Exchange) connect() *outcome.Error {
 
 func (x *Exchange) connected(up *upstream.Conn) {
 	x.up = up
-	x.out.Reused, x.out.ConnectTime = up.Reused, up.ConnectTime
+	x.out.Reused, x.out.ConnectTime, x.out.UpstreamTLS = up.Reused, up.ConnectTime, up.TLS
 }
 
 // A dialFunc is Get or Dial of a pool.
@@ -65,7 +66,7 @@ type dialFunc func(context.Context, *upstream.Endpoint, time.Duration) (*upstrea
 // dial makes a connection. When that takes long somebody watches the client; it ends
 // when the client leaves.
 func (x *Exchange) dial(dial dialFunc) *outcome.Error {
-	x.out.Reused, x.out.ConnectTime = false, 0
+	x.out.Reused, x.out.ConnectTime, x.out.UpstreamTLS = false, 0, nil
 	ctx, cancel := context.WithCancel(x.proxy.dials)
 	defer cancel()
 	stop := make(chan func(), 1)
@@ -80,6 +81,9 @@ func (x *Exchange) dial(dial dialFunc) *outcome.Error {
 		(<-stop)()
 	}
 	if err != nil {
+		if failed, ok := errors.AsType[*upstream.HandshakeError](err); ok {
+			x.out.UpstreamTLS = failed.Handshake
+		}
 		return err
 	}
 	x.connected(up)

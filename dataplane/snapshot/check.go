@@ -13,6 +13,11 @@ func checkPool(p *Pool) error {
 		return fmt.Errorf("snapshot: pool of %s has no ID", p.Origin)
 	case p.ExternalName != "" && p.ExternalPort == 0:
 		return fmt.Errorf("snapshot: pool %q of %s has an external name without a port", p.ID, p.Origin)
+	case p.TLS != nil && !p.TLS.Insecure && p.TLS.ServerName == "":
+		// A name that is not known must not mean that any will do.
+		return fmt.Errorf("snapshot: pool %q of %s verifies TLS without a server name", p.ID, p.Origin)
+	case p.TLS != nil && p.TLS.Authorities != nil && len(p.TLS.Authorities.Certificates) == 0:
+		return fmt.Errorf("snapshot: pool %q of %s trusts an empty list of authorities", p.ID, p.Origin)
 	}
 	return nil
 }

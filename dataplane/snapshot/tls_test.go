@@ -113,3 +113,24 @@ func TestHostDemand(t *testing.T) {
 		}
 	}
 }
+
+// TestRow45: what is to be verified has a name, and what is trusted is not nothing:
+// such a Spec is refused, whoever wrote it.
+func TestRow45NoNameCannotBePublished(t *testing.T) {
+	for _, c := range []struct {
+		u    snapshot.UpstreamTLS
+		want string
+	}{
+		{snapshot.UpstreamTLS{}, `snapshot: pool "p" of Service shop/web verifies TLS without a server name`},
+		{snapshot.UpstreamTLS{SkipHostname: true}, `snapshot: pool "p" of Service shop/web verifies TLS without a server name`},
+		{snapshot.UpstreamTLS{ServerName: "web", Authorities: &snapshot.Authorities{}}, `snapshot: pool "p" of Service shop/web trusts an empty list of authorities`},
+		{snapshot.UpstreamTLS{Insecure: true}, ""},
+		{snapshot.UpstreamTLS{ServerName: "web"}, ""},
+	} {
+		pool := &snapshot.Pool{ID: "p", Origin: snapshot.Origin{Kind: "Service", Namespace: "shop", Name: "web"}, TLS: &c.u}
+		_, err := snapshot.Compile(nil, &snapshot.Spec{Pools: []*snapshot.Pool{pool}}, func(*snapshot.Route) any { return nil })
+		if got := fmt.Sprint(err); err == nil && c.want != "" || err != nil && got != c.want {
+			t.Errorf("Compile(%+v) = %v, want %q", c.u, err, c.want)
+		}
+	}
+}

@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/cardea-dev/cardea/dataplane/outcome"
 )
 
 // A Conn is a connection to an endpoint, handed out for one attempt. It belongs
@@ -19,6 +21,8 @@ type Conn struct {
 	// ConnectTime is how long the dial took, or the wait for another attempt's; 0 if
 	// there was none.
 	ConnectTime time.Duration
+	// TLS is the handshake of the connection; nil in plain text.
+	TLS *outcome.UpstreamHandshake
 
 	// shared is the connection if it carries other attempts too. Then nc is nil, and
 	// so is all that follows but out.
@@ -40,11 +44,17 @@ type Conn struct {
 	raw  syscall.RawConn
 	peek func(fd uintptr)
 	seen condition
+	// secure is nc if that is TLS.
+	secure *secureConn
 }
 
 func newConn(e *Endpoint, nc net.Conn, took time.Duration) *Conn {
 	c := &Conn{Stream: e.pool.set.cfg.Stream(nc), Endpoint: e, nc: nc}
-	if sc, ok := nc.(syscall.Conn); ok {
+	socket := nc
+	if secure, ok := nc.(*secureConn); ok {
+		c.secure, socket = secure, secure.wire.Conn
+	}
+	if sc, ok := socket.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			c.raw, c.peek = raw, c.peekFD
 		}
@@ -97,13 +107,16 @@ const (
 // exchanges of HTTP/1.1 the peer has nothing to say: RFC 9112 §9.2 lets a client
 // that receives data with no request outstanding treat it as no response.
 func (c *Conn) look() condition {
-	if c.raw == nil {
-		return alive
+	c.seen = alive
+	if c.raw != nil {
+		c.seen = closedByPeer
+		// Control, not Read: Read fails at once when an old read deadline is past.
+		if err := c.raw.Control(c.peek); err != nil {
+			return closedByPeer
+		}
 	}
-	c.seen = closedByPeer
-	// Control, not Read: Read fails at once when an old read deadline is past.
-	if err := c.raw.Control(c.peek); err != nil {
-		return closedByPeer
+	if c.secure != nil {
+		return c.secure.look(c.seen)
 	}
 	return c.seen
 }

@@ -13,12 +13,14 @@ import (
 	"github.com/cardea-dev/cardea/dataplane/socket"
 )
 
-// dial makes a connection to e: guard, then a turn to dial, then the dial.
-func (e *Endpoint) dial(parent context.Context, timeout time.Duration) (net.Conn, *outcome.Error) {
+// dial makes a connection to e: guard, then a turn to dial, then the dial, then TLS
+// if the pool has it. A handshake that failed is told; one that did not is returned,
+// for the caller to tell once it is sure of it.
+func (e *Endpoint) dial(parent context.Context, timeout time.Duration) (net.Conn, *outcome.UpstreamHandshake, *outcome.Error) {
 	cfg := &e.pool.set.cfg
 	addr := netip.AddrPortFrom(e.Addr.Addr().Unmap(), e.Addr.Port())
 	if err := cfg.guard(addr); err != nil {
-		return nil, dialError(parent, outcome.AddressRefused, err)
+		return nil, nil, dialError(parent, outcome.AddressRefused, err)
 	}
 	if timeout <= 0 {
 		timeout = defaultConnectTimeout
@@ -31,13 +33,22 @@ func (e *Endpoint) dial(parent context.Context, timeout time.Duration) (net.Conn
 		defer func() { <-e.dials }()
 	case <-ctx.Done():
 		err := fmt.Errorf("dial %s: %d dials are under way: %w", addr, cap(e.dials), ctx.Err())
-		return nil, dialError(parent, outcome.ConnectTimeout, err)
+		return nil, nil, dialError(parent, outcome.ConnectTimeout, err)
 	}
 	nc, err := cfg.Dial(ctx, addr)
 	if err != nil {
-		return nil, dialError(parent, dialReason(err), fmt.Errorf("dial %s: %w", addr, dialCause(err)))
+		return nil, nil, dialError(parent, dialReason(err), fmt.Errorf("dial %s: %w", addr, dialCause(err)))
 	}
-	return nc, nil
+	if e.pool.security == nil {
+		return nc, nil, nil
+	}
+	nc, handshake := e.pool.security.dial(ctx, nc, addr)
+	handshake.Pool, handshake.Origin = e.pool.ID(), e.pool.Origin()
+	if handshake.Result != outcome.Done {
+		e.pool.told(handshake)
+		return nil, nil, dialError(parent, handshake.Reason, &HandshakeError{handshake})
+	}
+	return nc, handshake, nil
 }
 
 // dialTCP dials a literal address: nothing is resolved after the guard. The

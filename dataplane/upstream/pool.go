@@ -20,6 +20,8 @@ type Pool struct {
 	spec atomic.Pointer[snapshot.Pool]
 	// protocol is spec's, which is the same as long as there is this pool.
 	protocol snapshot.Protocol
+	// security is nil in plain text. It is fixed, too.
+	security *security
 	// list is replaced as a whole; what it points to is never written again.
 	list atomic.Pointer[[]*Endpoint]
 	// next is the turn of the round robin. It starts anywhere, so that replicas
@@ -38,7 +40,7 @@ type Pool struct {
 }
 
 func newPool(s *Set, spec *snapshot.Pool) *Pool {
-	p := &Pool{set: s, protocol: spec.Protocol}
+	p := &Pool{set: s, protocol: spec.Protocol, security: newSecurity(spec, s.cfg.KeyLog)}
 	p.spec.Store(spec)
 	p.list.Store(new([]*Endpoint))
 	p.next.Store(uint64(rand.Uint32()))
@@ -49,17 +51,22 @@ func newPool(s *Set, spec *snapshot.Pool) *Pool {
 }
 
 // describedBy reports whether spec is this pool's, and takes it over if so. A pool
-// that is to resolve another name, or to speak another protocol, is another pool.
+// that is to resolve another name, to speak another protocol, or to trust or show
+// something else, is another pool.
 func (p *Pool) describedBy(spec *snapshot.Pool) bool {
 	old := p.spec.Load()
 	if old == spec {
 		return true
 	}
-	if old.ExternalName != spec.ExternalName || old.ExternalPort != spec.ExternalPort || old.Protocol != spec.Protocol {
+	if old.ExternalName != spec.ExternalName || old.ExternalPort != spec.ExternalPort || old.Protocol != spec.Protocol || !sameTLS(old.TLS, spec.TLS) {
 		return false
 	}
 	p.spec.Store(spec)
 	return true
+}
+
+func sameTLS(a, b *snapshot.UpstreamTLS) bool {
+	return a == b || a != nil && b != nil && a.Digest() == b.Digest()
 }
 
 // multiplexed reports whether the connections are of type [Multiplex].
@@ -166,13 +173,16 @@ func (p *Pool) Dial(ctx context.Context, e *Endpoint, connectTimeout time.Durati
 		return p.join(ctx, e, connectTimeout, true)
 	}
 	start := time.Now()
-	nc, err := e.dial(ctx, connectTimeout)
+	nc, handshake, err := e.dial(ctx, connectTimeout)
 	if err != nil {
 		p.count.dialErrors.Add(1)
 		return nil, err
 	}
 	p.count.dials.Add(1)
-	return newConn(e, nc, time.Since(start)), nil
+	c := newConn(e, nc, time.Since(start))
+	c.TLS = handshake
+	p.told(handshake)
+	return c, nil
 }
 
 // replace puts list in force and reports whether that changes anything. An endpoint

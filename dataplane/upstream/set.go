@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"log/slog"
 	"net"
@@ -99,7 +100,10 @@ func (c Config) withDefaults() Config {
 
 func streamHTTP1(nc net.Conn) Stream { return http1.NewClientConn(nc, nil) }
 
-func multiplexHTTP2(nc net.Conn) Multiplex { return multiplex{http2.NewClientConn(nc, nil)} }
+func multiplexHTTP2(nc net.Conn) Multiplex {
+	_, secure := nc.(*tls.Conn)
+	return multiplex{http2.NewClientConn(nc, &http2.ClientConfig{Secure: secure})}
+}
 
 // A multiplex is a ClientConn whose streams are Streams.
 type multiplex struct{ *http2.ClientConn }

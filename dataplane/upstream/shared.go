@@ -40,6 +40,8 @@ type Multiplex interface {
 type shared struct {
 	m        Multiplex
 	endpoint *Endpoint
+	// tls is the handshake; nil in plain text.
+	tls *outcome.UpstreamHandshake
 	// listed: it is in Endpoint.shared.
 	listed bool
 	// streams are handed out.
@@ -154,7 +156,7 @@ func (sc *shared) handOut(s Stream) *Conn {
 		c, sc.free[n] = sc.free[n], nil
 		sc.free = sc.free[:n]
 	} else {
-		c = &Conn{Endpoint: sc.endpoint, shared: sc}
+		c = &Conn{Endpoint: sc.endpoint, TLS: sc.tls, shared: sc}
 	}
 	c.Stream = s
 	c.handOut(true)
@@ -168,15 +170,15 @@ func (p *Pool) dialShared(ctx context.Context, e *Endpoint, d *sharedDial) (*Con
 	err := &outcome.Error{Side: outcome.Internal, Reason: outcome.InternalError, Err: errors.New("upstream: dial ended early")}
 	defer func() { e.settle(d, err) }()
 
-	var m Multiplex
-	if m, err = p.start(ctx, e); err != nil {
+	var sc *shared
+	if sc, err = p.start(ctx, e); err != nil {
 		p.count.dialErrors.Add(1)
 		return nil, err
 	}
 	p.count.dials.Add(1)
-	c := e.list(&shared{m: m, endpoint: e})
+	c := e.list(sc)
 	if c == nil {
-		m.Drain()
+		sc.m.Drain()
 		err = &outcome.Error{
 			Side: outcome.Upstream, Reason: outcome.ConnectFailed, Retry: outcome.RetryYes,
 			Err: fmt.Errorf("upstream: dial %s: the new connection takes no stream", e.Addr),
@@ -188,17 +190,24 @@ func (p *Pool) dialShared(ctx context.Context, e *Endpoint, d *sharedDial) (*Con
 }
 
 // start dials and starts the protocol.
-func (p *Pool) start(ctx context.Context, e *Endpoint) (Multiplex, *outcome.Error) {
+func (p *Pool) start(ctx context.Context, e *Endpoint) (*shared, *outcome.Error) {
 	deadline, _ := ctx.Deadline()
-	nc, err := e.dial(ctx, max(time.Until(deadline), 1))
+	nc, handshake, err := e.dial(ctx, max(time.Until(deadline), 1))
 	if err != nil {
 		return nil, err
 	}
 	m := p.set.cfg.Multiplex(nc)
 	if err := m.Start(ctx); err != nil {
+		if alert, ok := remoteAlert(err); ok && handshake != nil {
+			// In TLS 1.3 an endpoint judges our certificate after the handshake is over
+			// for us.
+			return nil, p.refused(handshake, alert)
+		}
+		p.told(handshake)
 		return nil, err
 	}
-	return m, nil
+	p.told(handshake)
+	return &shared{m: m, endpoint: e, tls: handshake}, nil
 }
 
 // settle tells those who wait how a dial ended.

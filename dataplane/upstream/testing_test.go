@@ -134,11 +134,17 @@ type server struct {
 
 func newServer(t testing.TB, answer func(line []byte) string) *server {
 	t.Helper()
+	return startServer(t, answer, func(l net.Listener) net.Listener { return l })
+}
+
+// startServer starts a server on what wrap makes of its listener.
+func startServer(t testing.TB, answer func(line []byte) string, wrap func(net.Listener) net.Listener) *server {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{addr: netip.MustParseAddrPort(l.Addr().String()), l: l, answer: answer, conns: make(map[net.Conn]bool)}
+	s := &server{addr: netip.MustParseAddrPort(l.Addr().String()), l: wrap(l), answer: answer, conns: make(map[net.Conn]bool)}
 	if s.answer == nil {
 		s.answer = func([]byte) string { return "ok\n" }
 	}
