@@ -68,6 +68,16 @@ func (o *Observer) logRequest(r *outcome.Request) {
 	e.int("bytes_in", r.BodyIn)
 	e.int("bytes_out", r.BodyOut)
 	e.flag("upgraded", r.Upgraded)
+	if u := r.UpstreamTLS; u != nil {
+		e.str("upstream_tls_version", versionName(u.Version))
+		if u.CipherSuite != 0 {
+			e.str("upstream_tls_cipher", tls.CipherSuiteName(u.CipherSuite))
+		}
+		e.str("upstream_tls_sni", u.ServerName)
+		e.flag("upstream_tls_verified", u.Verified)
+		e.str("upstream_tls_cert", u.CertificateDigest)
+		e.str("upstream_tls_subject", u.CertificateSubject)
+	}
 
 	e.bytes("user_agent", r.UserAgent)
 	e.bytes("referer", redactReferer(r.Referer, o.cfg.LogQuery))

@@ -24,6 +24,7 @@ type metrics struct {
 	connectDuration  prometheus.Histogram
 	fieldsDropped    prometheus.Counter
 	health           *prometheus.CounterVec
+	upstreams        *upstreamTLS
 
 	connections        *prometheus.CounterVec
 	connectionDuration *prometheus.HistogramVec
@@ -103,6 +104,7 @@ func newMetrics(cfg Config) *metrics {
 			"Time to connect to an endpoint, where a new connection was needed.", connectBuckets),
 		health: b.counters("cardea_upstream_health_changes_total",
 			"Changes of what is known of endpoints and of the names of ExternalName Services, by what they changed to and why.", "healthy", "reason"),
+		upstreams: newUpstreamTLS(b, cfg.MaxHosts),
 
 		connections: b.counters("cardea_connections_total",
 			"Connections that ended, by listener and reason; ok are the ordinary ends.", "listener", "reason"),

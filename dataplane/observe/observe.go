@@ -160,6 +160,8 @@ func (o *Observer) Sink() outcome.Sink {
 				o.logRequest(r)
 			}
 		},
+		UpstreamHandshake: o.metrics.upstreams.handshake,
+
 		Health:  o.metrics.healthChange,
 		Publish: o.metrics.publish,
 		Drain:   o.metrics.drained,

@@ -490,6 +490,7 @@ func (w *world) exercise(tb testing.TB) {
 	w.sink.Handshake(done)
 	w.sink.Conn(&outcome.Conn{Listener: "https", Reason: outcome.OK})
 	w.sink.Health(&outcome.Health{Healthy: true, Reason: outcome.OK})
+	w.sink.UpstreamHandshake(&outcome.UpstreamHandshake{Result: outcome.Done, Reason: outcome.OK})
 	w.SetOpenConnections(func() map[string]int { return map[string]int{"https": 1} })
 	w.SetLastGood(func() []string { return []string{"shop/tls"} })
 }

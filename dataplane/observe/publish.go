@@ -29,6 +29,7 @@ func (m *metrics) publish(p *outcome.Publish) {
 	m.tableEndpoints.Set(float64(p.EndpointsInForce))
 	if p.Snapshot != nil {
 		m.hosts.publish(p.Snapshot.Spec)
+		m.upstreams.publish(p.Snapshot.Spec.Pools)
 	}
 }
 

@@ -216,6 +216,8 @@ func (s *scenario) request(line string, want []string, keep string) error {
 			got = strconv.Itoa(a.Status)
 		case "from":
 			got = a.Seen.Backend
+		case "host":
+			got = a.Seen.Host
 		case "target":
 			got = a.Seen.Target
 		case "header":
@@ -322,6 +324,15 @@ func (s *scenario) expand(text string) string {
 			return s.service(arg)
 		case "port":
 			return strconv.Itoa(s.backend(arg))
+		case "port-tls":
+			return strconv.Itoa(s.tlsBackend(arg))
+		case "service-tls":
+			return harness.Service("default", arg, s.tlsBackend(arg))
+		case "ca":
+			if arg == "other" {
+				return harness.NewAuthority(s.t).Bundle()
+			}
+			return s.authority.Bundle()
 		case "tls":
 			return s.authority.Data(harness.Leaf{Names: names})
 		case "tls-rsa":
@@ -360,6 +371,20 @@ func (s *scenario) backend(name string) int {
 	return s.backends[name]
 }
 
+// tlsBackend starts a backend over TLS, with a certificate for the names that its
+// Service has in the namespaces that scripts use.
+func (s *scenario) tlsBackend(name string) int {
+	if _, ok := s.backends["tls "+name]; !ok {
+		certPEM, keyPEM := s.authority.Issue(harness.Leaf{Names: []string{name + ".default.svc", name + ".shop.svc"}})
+		c, err := tls.X509KeyPair([]byte(certPEM), []byte(keyPEM))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.backends["tls "+name] = harness.TLSBackend(s.t, name, c)
+	}
+	return s.backends["tls "+name]
+}
+
 // Examples are served as they are in the repository, with the Secret that their
 // README tells to make, and with the ports of the test's backends for theirs.
 func TestExamples(t *testing.T) {
@@ -373,7 +398,7 @@ func TestExamples(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ports := strings.NewReplacer("8081", "${port:web}", "8082", "${port:api}")
+			ports := strings.NewReplacer("8081", "${port:web}", "8082", "${port:api}", "8443", "${port-tls:web}")
 			manifests, err := filepath.Glob(filepath.Join(filepath.Dir(name), "*.yaml"))
 			if err != nil || len(manifests) == 0 {
 				t.Fatalf("%d manifests, %v", len(manifests), err)

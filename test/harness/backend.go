@@ -1,9 +1,11 @@
 package harness
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,7 +24,24 @@ type Seen struct {
 // instead) and /ws (it takes any upgrade and sends back what it gets).
 func Backend(t testing.TB, name string) int {
 	t.Helper()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := httptest.NewServer(handler(name))
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().(*net.TCPAddr).Port
+}
+
+// TLSBackend is Backend over TLS, with a certificate.
+func TLSBackend(t testing.TB, name string, c tls.Certificate) int {
+	t.Helper()
+	s := httptest.NewUnstartedServer(handler(name))
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{c}}
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().(*net.TCPAddr).Port
+}
+
+func handler(name string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/hang-up":
 			if c, _, err := w.(http.Hijacker).Hijack(); err == nil {
@@ -36,9 +55,7 @@ func Backend(t testing.TB, name string) int {
 		body, _ := io.ReadAll(r.Body)
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(Seen{name, r.Method, r.Host, r.RequestURI, r.Header, string(body)})
-	}))
-	t.Cleanup(s.Close)
-	return s.Listener.Addr().(*net.TCPAddr).Port
+	}
 }
 
 func upgrade(w http.ResponseWriter, r *http.Request) {

@@ -44,6 +44,15 @@ func (a *Authority) Pool() *x509.CertPool {
 	return pool
 }
 
+// Bundle returns the authority's certificate as the data of a Secret, as Data does.
+func (a *Authority) Bundle() string {
+	b, err := json.Marshal(map[string]string{"ca.crt": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}))})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return string(b)
+}
+
 // A Leaf says what certificate to make.
 type Leaf struct {
 	Names []string
