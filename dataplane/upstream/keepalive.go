@@ -17,10 +17,13 @@ const keepAliveMargin = time.Second
 // method is not idempotent. So such a connection is not used in its last second.
 func (c *Conn) Response(waiting func()) (*message.Response, error) {
 	res, err := c.Stream.Response(waiting)
-	if err == nil && res.Status >= 200 && c.shared == nil {
+	if err != nil {
+		return nil, c.judged(err)
+	}
+	if res.Status >= 200 && c.shared == nil {
 		c.keeps, c.told = keepAliveTimeout(res.Fields.Get(message.KeepAlive))
 	}
-	return res, err
+	return res, nil
 }
 
 // keepAliveTimeout returns the parameter timeout of a Keep-Alive field.

@@ -201,7 +201,11 @@ func (p *Pool) start(ctx context.Context, e *Endpoint) (*shared, *outcome.Error)
 		if alert, ok := remoteAlert(err); ok && handshake != nil {
 			// In TLS 1.3 an endpoint judges our certificate after the handshake is over
 			// for us.
-			return nil, p.refused(handshake, alert)
+			err = refused(handshake, alert)
+			if failed, ok := errors.AsType[*HandshakeError](err); ok {
+				p.told(failed.Handshake)
+			}
+			return nil, err
 		}
 		p.told(handshake)
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/cardea-dev/cardea/dataplane/outcome"
@@ -115,12 +116,25 @@ func (s *security) dial(ctx context.Context, nc net.Conn, endpoint netip.AddrPor
 	return conn, o
 }
 
+// judged returns why there was no response: err, or that the endpoint does not like
+// our certificate and has said so later than confirm waits. Such an alert belongs to
+// the handshake: the endpoint has not looked at the request.
+func (c *Conn) judged(err error) error {
+	if c.TLS == nil || c.Reused {
+		return err
+	}
+	alert, ok := remoteAlert(err)
+	if !ok || !strings.Contains(alert, "certificate") && !strings.Contains(alert, "access denied") {
+		return err
+	}
+	return refused(c.TLS, alert)
+}
+
 // refused is how an attempt ends whose endpoint ended the connection with an alert
 // before it had said anything else.
-func (p *Pool) refused(done *outcome.UpstreamHandshake, alert string) *outcome.Error {
+func refused(done *outcome.UpstreamHandshake, alert string) *outcome.Error {
 	o := *done
-	o.Result, o.Reason, o.Err = outcome.Failed, outcome.UpstreamTLSHandshake, alert
-	p.told(&o)
+	o.Result, o.Reason, o.Err, o.Verified = outcome.Failed, outcome.UpstreamTLSHandshake, alert, false
 	return &outcome.Error{
 		Side: outcome.Upstream, Reason: o.Reason, Retry: outcome.RetryYes,
 		Err: fmt.Errorf("upstream: %w", &HandshakeError{&o}),
