@@ -60,6 +60,13 @@ func TestInterop(t *testing.T) {
 	}
 }
 
+// TestInteropOverTLS is TestInterop to a backend that speaks HTTP/2 over TLS.
+func TestInteropOverTLS(t *testing.T) {
+	w := newWorldOver(t, 1, newUpstreamTLS(t))
+	runCases(t, "tls", w.Addr("https").String(), w.ca)
+	runCases(t, "plain", w.Addr("http").String(), nil)
+}
+
 // runCases runs every case against addr, in plain text without ca.
 func runCases(t *testing.T, by, addr string, ca []byte) {
 	t.Helper()

@@ -7,6 +7,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"log/slog"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/interop"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 
@@ -36,14 +38,20 @@ const (
 type world struct {
 	*dataplane.DataPlane
 	ca []byte
+	// over is nil for backends in plain text.
+	over *upstreamTLS
 
 	mu      sync.Mutex
 	reasons map[outcome.Reason]int
 }
 
-func newWorld(t *testing.T, backends int) *world {
+func newWorld(t *testing.T, backends int) *world { return newWorldOver(t, backends, nil) }
+
+// newWorldOver speaks TLS to the backends, with a certificate of theirs, unless that
+// is nil.
+func newWorldOver(t *testing.T, backends int, over *upstreamTLS) *world {
 	t.Helper()
-	w := &world{reasons: make(map[outcome.Reason]int)}
+	w := &world{over: over, reasons: make(map[outcome.Reason]int)}
 	d, err := dataplane.New(dataplane.Config{
 		HTTPAddr: "127.0.0.1:0", HTTPSAddr: "127.0.0.1:0", AllowLoopback: true,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
@@ -68,7 +76,7 @@ func newWorld(t *testing.T, backends int) *world {
 	})
 	var endpoints []snapshot.Endpoint
 	for range backends {
-		endpoints = append(endpoints, snapshot.Endpoint{Addr: newBackend(t, "127.0.0.1:0").addr})
+		endpoints = append(endpoints, snapshot.Endpoint{Addr: newBackend(t, "127.0.0.1:0", over.options()...).addr})
 	}
 	w.publish(t, endpoints)
 	return w
@@ -90,13 +98,49 @@ func (w *world) publish(t *testing.T, endpoints []snapshot.Endpoint) {
 				TLS:    &snapshot.TLS{Certificates: []*snapshot.Certificate{cert}},
 				Routes: []*snapshot.Route{{Path: "/", Kind: snapshot.Prefix, Pool: poolID}},
 			}},
-			Pools: []*snapshot.Pool{{ID: poolID, Protocol: snapshot.H2C}},
+			Pools: []*snapshot.Pool{{ID: poolID, Protocol: snapshot.H2C, TLS: w.over.spec()}},
 		},
 		Endpoints: map[string][]snapshot.Endpoint{poolID: endpoints},
 	})
 	if err != nil {
 		t.Fatalf("Publish() = %v, want nil", err)
 	}
+}
+
+// upstreamTLS is TLS between the data plane and the backends.
+type upstreamTLS struct {
+	pair        tls.Certificate
+	authorities *snapshot.Authorities
+}
+
+func newUpstreamTLS(t *testing.T) *upstreamTLS {
+	t.Helper()
+	certPEM, keyPEM := certificate(t)
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	authorities, err := snapshot.ParseAuthorities(snapshot.Origin{}, certPEM, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &upstreamTLS{pair, authorities}
+}
+
+// options are those of a backend.
+func (u *upstreamTLS) options() []grpc.ServerOption {
+	if u == nil {
+		return nil
+	}
+	return []grpc.ServerOption{grpc.Creds(credentials.NewServerTLSFromCert(&u.pair))}
+}
+
+// spec is what the pool of the backends says.
+func (u *upstreamTLS) spec() *snapshot.UpstreamTLS {
+	if u == nil {
+		return nil
+	}
+	return &snapshot.UpstreamTLS{ServerName: hostName, Authorities: u.authorities}
 }
 
 // certificate makes one for the host under test, and its key, in PEM.
