@@ -27,6 +27,7 @@ type world struct {
 	now          time.Time
 	version      int
 	certificates []*snapshot.Certificate
+	authorities  []*snapshot.Authorities
 
 	ingresses map[types.NamespacedName]*networkingv1.Ingress
 	classes   map[string]*networkingv1.IngressClass
@@ -56,6 +57,9 @@ func newWorld(t *testing.T, seed uint64) *world {
 		{Hosts: []string{"b.example.com"}, NotAfter: metav1.NewTime(day("2026-06-03"))},
 	} {
 		w.certificates = append(w.certificates, c.issue(t, snapshot.Origin{Kind: "Secret", Namespace: "a", Name: fmt.Sprint("s", i)}))
+	}
+	for _, name := range []string{"root", "other"} {
+		w.authorities = append(w.authorities, authorities(t, snapshot.Origin{Kind: "Secret", Namespace: "a", Name: name}, name))
 	}
 	return w
 }
@@ -205,6 +209,21 @@ func (w *world) ingress(name types.NamespacedName) *networkingv1.Ingress {
 			in.Annotations[key] = pick(w, "false", "8m", "https://auth.example.com", "modern", "named", "ECDHE-ECDSA-AES128-GCM-SHA256")
 		}
 	}
+	if w.chance(40) {
+		in.Annotations["cardea.dev/backend-protocol"] = pick(w, "HTTPS", "GRPCS")
+	}
+	for _, choice := range [][]string{
+		{"cardea.dev/backend-tls-ca", "s", "t", "a/s", "absent"},
+		{"nginx.ingress.kubernetes.io/proxy-ssl-secret", "s", "t"},
+		{"cardea.dev/backend-tls-verify", "on", "off"},
+		{"nginx.ingress.kubernetes.io/proxy-ssl-name", "web.internal"},
+		{"cardea.dev/backend-tls-alt-names", "a.internal,b.internal", ""},
+		{"nginx.ingress.kubernetes.io/proxy-ssl-ciphers", "AES128-SHA"},
+	} {
+		if w.chance(20) {
+			in.Annotations[choice[0]] = pick(w, choice[1:]...)
+		}
+	}
 	for range w.rand.IntN(3) {
 		rule := networkingv1.IngressRule{Host: w.host()}
 		if w.chance(90) {
@@ -318,6 +337,12 @@ func (w *world) secret(name types.NamespacedName) translate.Secret {
 	}
 	if s.Certificate == nil || w.chance(20) {
 		s.Reason, s.Problem, s.LastGood = translate.SecretInvalid, "tls.key is empty", s.Certificate != nil
+	}
+	if w.chance(60) {
+		s.Trust.Authorities = pick(w, w.authorities...)
+	}
+	if s.Trust.Authorities == nil || w.chance(20) {
+		s.Trust.Reason, s.Trust.Problem, s.Trust.LastGood = translate.SecretInvalid, "ca.crt is empty", s.Trust.Authorities != nil
 	}
 	return s
 }
