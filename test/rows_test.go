@@ -23,7 +23,7 @@ const rows = 81
 var withoutRow = func() map[int]bool {
 	m := map[int]bool{}
 	for n := 16; n <= rows; n++ {
-		m[n] = true
+		m[n] = n < 39 || n > 52
 	}
 	return m
 }()
