@@ -105,6 +105,7 @@ func prepare() error {
 	}
 	for _, args := range [][]string{
 		{"create", "namespace", "cardea"},
+		{"apply", "-f", "../../config/crd"},
 		{"apply", "-f", "../../config/rbac"},
 		{"apply", "-f", "../../config/ingressclass.yaml"},
 	} {
