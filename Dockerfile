@@ -7,7 +7,10 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION=dev
-RUN CGO_ENABLED=0 go build -trimpath \
+# "v1.0.0" builds with that version of the Go Cryptographic Module, in FIPS 140-3
+# mode; "off" without.
+ARG GOFIPS140=off
+RUN CGO_ENABLED=0 GOFIPS140=${GOFIPS140} go build -trimpath \
     -ldflags "-s -w -X github.com/cardea-dev/cardea/cmd/cli.buildVersion=${VERSION}" \
     -o /out/cardea ./cmd/cardea
 

@@ -60,6 +60,7 @@ var mayImport = map[string][]string{
 	"test/soak":    {},
 	"test/e2e":     {},
 	"test/bench":   {},
+	"test/fips":    {},
 }
 
 // forbidden dependencies, direct or not, by prefix of the importing package.

@@ -34,6 +34,7 @@ type settings struct {
 	shutdownDelay, drainTimeout               time.Duration
 	tlsKeyLog                                 string
 	connections                               connectionFlags
+	requireFIPS                               bool
 }
 
 func (s *settings) bind(f *pflag.FlagSet) {
@@ -62,6 +63,7 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.DurationVar(&s.firstByteTimeout, "handshake-first-byte-timeout", 10*time.Second, "Time that a client of HTTPS has to send its first byte.")
 	f.StringVar(&s.tlsKeyLog, "tls-keylog", "off", "Connections whose TLS secrets are written to the file that $SSLKEYLOGFILE names, for debugging: off, downstream, upstream or both.")
 	s.connections.bind(f)
+	f.BoolVar(&s.requireFIPS, "require-fips", false, "Refuse to start unless FIPS 140-3 mode is on: the FIPS build, or GODEBUG=fips140=on.")
 	f.DurationVar(&s.shutdownDelay, "shutdown-delay", 0, "Time from not being ready to not accepting connections, for load balancers to notice.")
 	f.DurationVar(&s.drainTimeout, "shutdown-timeout", 30*time.Second, "Time that requests in flight have to end when shutting down.")
 }
@@ -127,6 +129,9 @@ func (s *settings) check() error {
 	}
 	if s.metricsMaxHosts < 1 {
 		return usage("--metrics-max-hosts %d: want 1 or more", s.metricsMaxHosts)
+	}
+	if s.requireFIPS && !fips140.Enabled() {
+		return usage("--require-fips: FIPS 140-3 mode is off; run the FIPS build, or set GODEBUG=fips140=on")
 	}
 	if (s.defaultCert == "") != (s.defaultKey == "") {
 		return usage("--default-tls-cert and --default-tls-key go together")
