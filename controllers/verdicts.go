@@ -27,6 +27,9 @@ func (j *judge) take(verdicts []translate.Verdict) {
 	next := make(map[translate.Verdict]struct{}, len(verdicts))
 	fresh := make(map[subject]struct{})
 	for _, v := range verdicts {
+		if v.Reason.Advice() {
+			continue // check tells it
+		}
 		next[v] = struct{}{}
 		if _, known := j.current[v]; known {
 			continue

@@ -143,7 +143,9 @@ func (f *follower) tell(err error) {
 		next[p] = true
 	}
 	for _, v := range verdicts {
-		next[v] = true
+		if !v.Reason.Advice() {
+			next[v] = true
+		}
 	}
 	f.told.replace(f.log, next)
 }

@@ -6,9 +6,13 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/hex"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -89,7 +93,7 @@ type testSecret struct {
 
 type testCertificate struct {
 	Hosts    []string    `json:"hosts"`
-	Key      string      `json:"key"`      // ed25519 or ecdsa
+	Key      string      `json:"key"`      // ed25519, ecdsa, rsa or rsa-1024
 	NotAfter metav1.Time `json:"notAfter"` // default 2027-01-01
 }
 
@@ -147,11 +151,16 @@ func (c *testCertificate) issue(t testing.TB, origin snapshot.Origin) *snapshot.
 	}
 	name := fmt.Sprintf("%s/%s %s %s", origin.Namespace, origin.Name, c.Key, strings.Join(c.Hosts, " "))
 	var key crypto.Signer = ed25519.NewKeyFromSeed(seed(name))
-	if c.Key == "ecdsa" {
+	switch c.Key {
+	case "ecdsa":
 		var err error
 		if key, err = ecdsa.ParseRawPrivateKey(elliptic.P256(), seed(name)); err != nil {
 			t.Fatal(err)
 		}
+	case "rsa":
+		return rsaCertificate(t, origin, c, 2048)
+	case "rsa-1024":
+		return rsaCertificate(t, origin, c, 1024)
 	}
 	leaf := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, DNSNames: c.Hosts,
@@ -181,6 +190,23 @@ func (c *testCertificate) issue(t testing.TB, origin snapshot.Origin) *snapshot.
 		t.Fatal(err)
 	}
 	return cert
+}
+
+// rsaCertificate makes a certificate of which the golden files show nothing that
+// changes: an RSA key cannot be made from a seed, so its digest is that of its name.
+func rsaCertificate(t testing.TB, origin snapshot.Origin, c *testCertificate, bits int) *snapshot.Certificate {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, bits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := &x509.Certificate{
+		DNSNames: c.Hosts, NotBefore: day("2026-01-01"), NotAfter: day("2027-01-01"),
+		PublicKeyAlgorithm: x509.RSA, PublicKey: &key.PublicKey,
+	}
+	return &snapshot.Certificate{
+		Origin: origin, TLS: &tls.Certificate{Leaf: leaf, PrivateKey: key}, Digest: hex.EncodeToString(seed(origin.Name)),
+	}
 }
 
 func seed(name string) []byte {

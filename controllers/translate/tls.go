@@ -100,7 +100,22 @@ func (b *hostBuild) certificates(c *claim) []*snapshot.Certificate {
 		}
 		served = append(served, cert)
 	}
+	b.judgeKeyTypes(c, served)
 	return served
+}
+
+// judgeKeyTypes advises a host that has nothing but RSA.
+func (b *hostBuild) judgeKeyTypes(c *claim, served []*snapshot.Certificate) {
+	for _, cert := range served {
+		if snapshot.RSABits(cert.Leaf()) == 0 {
+			return
+		}
+	}
+	if len(served) > 0 {
+		b.judge(Verdict{Level: Info, Reason: CertificateRSAOnly, Origin: c.at(c.tls[0].field), Other: served[0].Origin},
+			"%s has a certificate with an RSA key alone, and a full handshake with it costs many times one with ECDSA. Issue one for an ECDSA key (P-256), or a second one beside it: clients that support both get ECDSA.",
+			sentence(b.hostText()))
+	}
 }
 
 // judgeSecret tells the owner of the Ingress and, if there is a Secret, its own
@@ -148,6 +163,10 @@ var secretAdvice = map[Reason]string{
 func (b *hostBuild) judgeCertificate(at snapshot.Origin, s *Secret) {
 	leaf := s.Certificate.Leaf()
 	name := s.Origin.Namespace + "/" + s.Origin.Name
+	if bits := snapshot.RSABits(leaf); bits > 0 && bits < 2048 {
+		b.judge(Verdict{Level: Warning, Reason: CertificateKeyWeak, Origin: at, Other: s.Origin},
+			"The certificate in Secret %s has an RSA key of %d bits; clients begin to refuse less than 2048, and FIPS 140-3 mode does not serve it. Issue it anew for an ECDSA key (P-256).", name, bits)
+	}
 	if !covers(s.Certificate, b.name) {
 		b.judge(Verdict{Level: Warning, Reason: CertificateNameMismatch, Origin: at, Other: s.Origin},
 			"The certificate in Secret %s is served for %s and does not cover it, so clients will reject it; it covers %s. Issue one that covers the host.",

@@ -97,6 +97,8 @@ const (
 	CertificateKeyTypeRepeated Reason = "CertificateKeyTypeRepeated"
 	CertificateConflictWon     Reason = "CertificateConflictWon"
 	CertificateConflictLost    Reason = "CertificateConflictLost"
+	CertificateKeyWeak         Reason = "CertificateKeyWeak"
+	CertificateRSAOnly         Reason = "CertificateRSAOnly"
 )
 
 // TLS policies, and the parameters that define them.
@@ -111,6 +113,10 @@ const (
 	CipherSuiteUnsupported  Reason = "CipherSuiteUnsupported"
 	AnnotationWithoutEffect Reason = "AnnotationWithoutEffect"
 )
+
+// Advice reports whether r is advice on what works as it is: it is told by those
+// who are asked, not by Events and logs.
+func (r Reason) Advice() bool { return r == CertificateRSAOnly }
 
 // A ReasonInfo documents a reason.
 type ReasonInfo struct {
@@ -155,6 +161,8 @@ var reasons = []ReasonInfo{
 	{CertificateKeyTypeRepeated, "Several certificates of one key type are named for a host; the first is served."},
 	{CertificateConflictWon, "The Ingress decides the certificate of a host that another Ingress declares as well."},
 	{CertificateConflictLost, "The certificate of a host is decided by an older Ingress that declares it as well."},
+	{CertificateKeyWeak, "The certificate that is served has an RSA key of less than 2048 bits."},
+	{CertificateRSAOnly, "A host has a certificate with an RSA key alone, whose handshakes cost many times those of ECDSA. This advice is given by `cardea check` alone."},
 
 	{ParametersNotFound, "An IngressClass names parameters that do not exist; the strict defaults apply to the class."},
 	{ParametersInvalid, "The parameters of an IngressClass cannot be applied; its hosts have the TLS policy intermediate and the strict defaults apply to the rest."},

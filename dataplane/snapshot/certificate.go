@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"strings"
 )
 
@@ -70,7 +69,10 @@ func ParseCertificate(origin Origin, certPEM, keyPEM []byte) (*Certificate, erro
 	}
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		return nil, fmt.Errorf("tls.crt and tls.key: %s", strings.TrimPrefix(err.Error(), "tls: "))
+		return nil, explain(err, keyPEM)
+	}
+	if err := unusable(pair.Leaf); err != nil {
+		return nil, err
 	}
 	sum := sha256.Sum256(pair.Certificate[0])
 	return &Certificate{
