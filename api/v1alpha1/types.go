@@ -60,12 +60,76 @@ type IngressClassParametersSpec struct {
 	// +optional
 	TrustedCIDRs []string `json:"trustedCIDRs,omitempty"`
 
+	// Connections says which connections are let in, before a byte of TLS or HTTP is
+	// read from them. What it leaves open is that of the flags --connections-….
+	// +optional
+	Connections Connections `json:"connections,omitempty"`
+
+	// ProxyProtocol says from whom PROXY protocol headers are read.
+	// +optional
+	ProxyProtocol ProxyProtocol `json:"proxyProtocol,omitempty"`
+
 	// LastGoodAfterDelete is how long the certificate of a deleted Secret is still
 	// served; `0s` ends it at once.
 	// +kubebuilder:default="1h"
 	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('168h')",message="want at most 168h"
 	// +optional
 	LastGoodAfterDelete Duration `json:"lastGoodAfterDelete,omitempty"`
+}
+
+// Connections says which connections are let in. An address is the client's own;
+// clients with IPv6 are counted by /64.
+type Connections struct {
+	// Allow are the networks of the clients that are served. Without any, all are.
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=64
+	// +kubebuilder:validation:items:XValidation:rule="isCIDR(self)",message="want a network such as 10.0.0.0/8 or 2001:db8::/32"
+	// +listType=set
+	// +optional
+	Allow []string `json:"allow,omitempty"`
+
+	// Deny are the networks of clients whose connections are reset; it is asked
+	// before allow.
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=64
+	// +kubebuilder:validation:items:XValidation:rule="isCIDR(self)",message="want a network such as 10.0.0.0/8 or 2001:db8::/32"
+	// +listType=set
+	// +optional
+	Deny []string `json:"deny,omitempty"`
+
+	// MaxPerIP is the most connections that an address has open at once; 0 means no
+	// limit.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000
+	// +optional
+	MaxPerIP int32 `json:"maxPerIP,omitempty"`
+
+	// NewPerSecondPerIP is the most connections that an address opens per second, in
+	// the long run, and five times as many at once; 0 means no limit.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000
+	// +optional
+	NewPerSecondPerIP int32 `json:"newPerSecondPerIP,omitempty"`
+
+	// Max is the most connections that are open at once, on all listeners; 0 means
+	// no limit.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100000000
+	// +optional
+	Max int32 `json:"max,omitempty"`
+}
+
+// ProxyProtocol says from whom PROXY protocol headers are read.
+type ProxyProtocol struct {
+	// TrustedCIDRs are the networks of load balancers that begin each connection
+	// with a PROXY protocol header (version 1 or 2). A connection of theirs without
+	// one is refused; nobody else's is read.
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=64
+	// +kubebuilder:validation:items:XValidation:rule="isCIDR(self)",message="want a network such as 10.0.0.0/8 or 2001:db8::/32"
+	// +listType=set
+	// +optional
+	TrustedCIDRs []string `json:"trustedCIDRs,omitempty"`
 }
 
 // TLS is about handshakes with clients.

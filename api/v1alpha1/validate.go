@@ -17,14 +17,34 @@ func (p *IngressClassParameters) Validate() field.ErrorList {
 	spec := field.NewPath("spec")
 	errs := p.Spec.TLS.validate(spec.Child("tls"))
 	errs = append(errs, oneOf(spec.Child("hostOwnership"), p.Spec.HostOwnership, HostOwnershipNamespace, HostOwnershipShared)...)
-	at := spec.Child("trustedCIDRs")
-	errs = append(errs, set(at, p.Spec.TrustedCIDRs, 0, 256)...)
-	for i, s := range p.Spec.TrustedCIDRs {
+	errs = append(errs, networks(spec.Child("trustedCIDRs"), p.Spec.TrustedCIDRs)...)
+	errs = append(errs, p.Spec.Connections.validate(spec.Child("connections"))...)
+	errs = append(errs, networks(spec.Child("proxyProtocol", "trustedCIDRs"), p.Spec.ProxyProtocol.TrustedCIDRs)...)
+	return append(errs, p.Spec.LastGoodAfterDelete.validate(spec.Child("lastGoodAfterDelete"), 0, 168*time.Hour)...)
+}
+
+func (c *Connections) validate(at *field.Path) field.ErrorList {
+	errs := append(networks(at.Child("allow"), c.Allow), networks(at.Child("deny"), c.Deny)...)
+	for _, limit := range []struct {
+		field       string
+		value, most int32
+	}{{"maxPerIP", c.MaxPerIP, 1_000_000}, {"newPerSecondPerIP", c.NewPerSecondPerIP, 1_000_000}, {"max", c.Max, 100_000_000}} {
+		if limit.value < 0 || limit.value > limit.most {
+			errs = append(errs, field.Invalid(at.Child(limit.field), limit.value, fmt.Sprintf("want 0 to %d", limit.most)))
+		}
+	}
+	return errs
+}
+
+// networks checks a set of CIDRs.
+func networks(at *field.Path, values []string) field.ErrorList {
+	errs := set(at, values, 0, 256)
+	for i, s := range values {
 		if _, err := netip.ParsePrefix(s); err != nil {
 			errs = append(errs, field.Invalid(at.Index(i), s, "want a network such as 10.0.0.0/8 or 2001:db8::/32"))
 		}
 	}
-	return append(errs, p.Spec.LastGoodAfterDelete.validate(spec.Child("lastGoodAfterDelete"), 0, 168*time.Hour)...)
+	return errs
 }
 
 func (t *TLS) validate(at *field.Path) field.ErrorList {

@@ -38,6 +38,7 @@ type overlay struct {
 	trusted                            []netip.Prefix
 	handshakeTimeout, firstByteTimeout time.Duration
 	maxHandshakes                      int
+	connections                        *snapshot.ConnectionPolicy
 	process                            *Process
 
 	verdicts []Verdict
@@ -54,6 +55,9 @@ func (t *Translator) applyParameters() {
 	t.overlay = now
 	if old.process != nil && *old.process == *now.process {
 		t.overlay.process = old.process
+	}
+	if reflect.DeepEqual(old.connections, now.connections) {
+		now.connections, t.overlay.connections = old.connections, old.connections
 	}
 	if !slices.Equal(old.verdicts, now.verdicts) {
 		t.touchedVerdicts = true
@@ -72,7 +76,8 @@ func (t *Translator) applyParameters() {
 // sameSpec reports whether the fields of the Spec besides its hosts are the same.
 func (o *overlay) sameSpec(p *overlay) bool {
 	return o.tlsPolicy == p.tlsPolicy && o.unknownSNI == p.unknownSNI && slices.Equal(o.trusted, p.trusted) &&
-		o.handshakeTimeout == p.handshakeTimeout && o.firstByteTimeout == p.firstByteTimeout && o.maxHandshakes == p.maxHandshakes
+		o.handshakeTimeout == p.handshakeTimeout && o.firstByteTimeout == p.firstByteTimeout && o.maxHandshakes == p.maxHandshakes &&
+		o.connections == p.connections
 }
 
 // sameHosts reports whether hosts that were built with o would be the same with p.
@@ -105,6 +110,7 @@ func (t *Translator) compileParameters() overlay {
 		o.classes[class.Name] = c
 		if i == 0 {
 			o.take(&p.Spec, c)
+			o.connections = connections(p)
 			continue
 		}
 		if reflect.DeepEqual(processWide(p), processWide(defaultParameters())) {
@@ -134,12 +140,7 @@ func (o *overlay) take(spec *v1alpha1.IngressClassParametersSpec, policies *clas
 		o.ownership = Shared
 	}
 	if len(spec.TrustedCIDRs) > 0 {
-		o.trusted = slices.Clone(o.trusted)
-		for _, s := range spec.TrustedCIDRs {
-			if prefix, err := netip.ParsePrefix(s); err == nil {
-				o.trusted = append(o.trusted, prefix.Masked())
-			}
-		}
+		o.trusted = slices.Concat(o.trusted, prefixes(spec.TrustedCIDRs))
 	}
 	o.handshakeTimeout = spec.TLS.HandshakeTimeout.Value()
 	o.firstByteTimeout = spec.TLS.FirstByteTimeout.Value()
@@ -147,6 +148,31 @@ func (o *overlay) take(spec *v1alpha1.IngressClassParametersSpec, policies *clas
 	if spec.LastGoodAfterDelete != "" {
 		o.process.LastGoodAfterDelete, o.process.HasLastGoodAfterDelete = spec.LastGoodAfterDelete.Value(), true
 	}
+}
+
+// connections returns what p says of connections; nil if it says nothing.
+func connections(p *v1alpha1.IngressClassParameters) *snapshot.ConnectionPolicy {
+	from := &p.Spec.Connections
+	c := &snapshot.ConnectionPolicy{
+		Allow: prefixes(from.Allow), Deny: prefixes(from.Deny), ProxyProtocol: prefixes(p.Spec.ProxyProtocol.TrustedCIDRs),
+		MaxPerAddress: int(from.MaxPerIP), NewPerSecondPerAddress: float64(from.NewPerSecondPerIP), Max: int(from.Max),
+	}
+	if reflect.DeepEqual(c, &snapshot.ConnectionPolicy{}) {
+		return nil
+	}
+	c.Origin = parametersOrigin(p)
+	c.Origin.Field = "spec.connections"
+	return c
+}
+
+// prefixes returns networks, which are valid, in their normal form.
+func prefixes(networks []string) (all []netip.Prefix) {
+	for _, s := range networks {
+		if prefix, err := netip.ParsePrefix(s); err == nil {
+			all = append(all, prefix.Masked())
+		}
+	}
+	return all
 }
 
 func (o *overlay) judge(v Verdict, format string, args ...any) {

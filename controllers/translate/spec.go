@@ -28,6 +28,7 @@ func (t *Translator) spec(hosts changed[snapshot.Host], pools changed[snapshot.P
 		FirstByteTimeout:   t.overlay.firstByteTimeout,
 		MaxHandshakes:      t.overlay.maxHandshakes,
 		TrustedCIDRs:       t.overlay.trusted,
+		Connections:        t.overlay.connections,
 	}
 }
 
