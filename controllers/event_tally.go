@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cardea-dev/cardea/dataplane/outcome"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
@@ -14,7 +15,7 @@ import (
 // add, one goroutine drains; a lock is held for one map operation.
 type tally struct {
 	seed    maphash.Seed
-	clients ClientAddress
+	clients atomic.Pointer[ClientAddress]
 	limit   int // of entries a shard
 	shards  [16]struct {
 		mu      sync.Mutex
@@ -38,7 +39,8 @@ type tallied struct {
 }
 
 func newTally(limit int, clients ClientAddress) *tally {
-	t := &tally{seed: maphash.MakeSeed(), clients: clients}
+	t := &tally{seed: maphash.MakeSeed()}
+	t.clients.Store(&clients)
 	t.limit = max(1, limit/len(t.shards))
 	for i := range t.shards {
 		t.shards[i].entries = make(map[tallyKey]*tallied)
@@ -51,7 +53,7 @@ func (t *tally) add(h *outcome.Handshake) (first bool) {
 	key := tallyKey{h.Ingress.Object(), h.Host, h.Reason}
 	client := ""
 	if h.Conn != nil {
-		client = t.clients.of(h.Conn.Remote.Addr())
+		client = t.clients.Load().of(h.Conn.Remote.Addr())
 	}
 	shard := &t.shards[maphash.Comparable(t.seed, key)%uint64(len(t.shards))]
 	shard.mu.Lock()

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -203,6 +204,13 @@ func (e *Events) Report(object snapshot.Origin, warning bool, reason, message st
 	}
 	e.mu.Unlock()
 	e.notify()
+}
+
+// SetClientAddress replaces [EventsConfig.ClientAddress]; "" is its default.
+// Addresses that were counted before are told as they were.
+func (e *Events) SetClientAddress(c ClientAddress) {
+	c = cmp.Or(c, e.cfg.ClientAddress)
+	e.tally.clients.Store(&c)
 }
 
 func (e *Events) notify() {

@@ -572,3 +572,18 @@ func BenchmarkSinkHandshake(b *testing.B) {
 		}
 	})
 }
+
+// TestSetClientAddress: what the parameters say counts for the handshakes after it,
+// and what the flag says as soon as they say nothing.
+func TestSetClientAddress(t *testing.T) {
+	e, err := NewEvents(EventsConfig{store: &eventLog{}, ClientAddress: ClientFull})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ set, want ClientAddress }{{"", ClientFull}, {ClientNone, ClientNone}, {ClientPrefix, ClientPrefix}, {"", ClientFull}} {
+		e.SetClientAddress(tt.set)
+		if got := *e.tally.clients.Load(); got != tt.want {
+			t.Errorf("after SetClientAddress(%q): %q, want %q", tt.set, got, tt.want)
+		}
+	}
+}

@@ -69,6 +69,10 @@ type IngressClassParametersSpec struct {
 	// +optional
 	ProxyProtocol ProxyProtocol `json:"proxyProtocol,omitempty"`
 
+	// Events says what Kubernetes Events tell.
+	// +optional
+	Events Events `json:"events,omitempty"`
+
 	// LastGoodAfterDelete is how long the certificate of a deleted Secret is still
 	// served; `0s` ends it at once.
 	// +kubebuilder:default="1h"
@@ -131,6 +135,19 @@ type ProxyProtocol struct {
 	// +optional
 	TrustedCIDRs []string `json:"trustedCIDRs,omitempty"`
 }
+
+// Events says what Kubernetes Events tell.
+type Events struct {
+	// ClientAddress is how much of the addresses of clients Events tell those who
+	// may read them: `full`, `prefix` (/24, IPv6 /48) or `none`. Unset, it is that of
+	// --events-client-address.
+	// +optional
+	ClientAddress ClientAddress `json:"clientAddress,omitempty"`
+}
+
+// ClientAddress is how much of the addresses of clients is told.
+// +kubebuilder:validation:Enum=full;prefix;none
+type ClientAddress string
 
 // TLS is about handshakes with clients.
 //

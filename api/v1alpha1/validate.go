@@ -19,6 +19,9 @@ func (p *IngressClassParameters) Validate() field.ErrorList {
 	errs = append(errs, oneOf(spec.Child("hostOwnership"), p.Spec.HostOwnership, HostOwnershipNamespace, HostOwnershipShared)...)
 	errs = append(errs, networks(spec.Child("trustedCIDRs"), p.Spec.TrustedCIDRs)...)
 	errs = append(errs, p.Spec.Connections.validate(spec.Child("connections"))...)
+	if address := p.Spec.Events.ClientAddress; address != "" {
+		errs = append(errs, oneOf(spec.Child("events", "clientAddress"), address, "full", "prefix", "none")...)
+	}
 	errs = append(errs, networks(spec.Child("proxyProtocol", "trustedCIDRs"), p.Spec.ProxyProtocol.TrustedCIDRs)...)
 	return append(errs, p.Spec.LastGoodAfterDelete.validate(spec.Child("lastGoodAfterDelete"), 0, 168*time.Hour)...)
 }

@@ -17,6 +17,7 @@ import (
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/cardea-dev/cardea/controllers"
+	"github.com/cardea-dev/cardea/controllers/translate"
 )
 
 // clusterSettings are the flags of the controller alone.
@@ -189,9 +190,12 @@ func (s *clusterSettings) run(cmd *cobra.Command) error {
 		Leader:         controllers.LeaderConfig{Namespace: s.namespace, Lease: s.electionID, Identity: s.pod},
 		Status:         s.status(),
 		Tickets:        controllers.TicketsConfig{Secret: s.ticketSecret, Rotation: s.ticketRotation},
-		Process:        p.takeProcess,
-		Metrics:        controllerMetrics(p.registry, p.observer),
-		Logger:         log.WithName("controllers"),
+		Process: func(params translate.Process) {
+			p.takeProcess(params)
+			events.SetClientAddress(controllers.ClientAddress(params.EventsClientAddress))
+		},
+		Metrics: controllerMetrics(p.registry, p.observer),
+		Logger:  log.WithName("controllers"),
 	})
 	if err != nil {
 		p.close()

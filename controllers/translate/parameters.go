@@ -24,6 +24,8 @@ type Process struct {
 	// it counts if HasLastGoodAfterDelete.
 	LastGoodAfterDelete    time.Duration
 	HasLastGoodAfterDelete bool
+	// EventsClientAddress is "full", "prefix" or "none"; "" leaves it open.
+	EventsClientAddress string
 }
 
 // An overlay is what the parameters of our classes say: stage 0.
@@ -145,6 +147,7 @@ func (o *overlay) take(spec *v1alpha1.IngressClassParametersSpec, policies *clas
 	o.handshakeTimeout = spec.TLS.HandshakeTimeout.Value()
 	o.firstByteTimeout = spec.TLS.FirstByteTimeout.Value()
 	o.maxHandshakes = int(spec.TLS.MaxConcurrentHandshakes)
+	o.process.EventsClientAddress = string(spec.Events.ClientAddress)
 	if spec.LastGoodAfterDelete != "" {
 		o.process.LastGoodAfterDelete, o.process.HasLastGoodAfterDelete = spec.LastGoodAfterDelete.Value(), true
 	}
