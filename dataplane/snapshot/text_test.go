@@ -53,7 +53,7 @@ func TestText(t *testing.T) {
 		"default-certificate  " + id + " Ed25519 [shop.test www.shop.test] until 2027-01-01T00:00:00Z",
 		"trusted  10.0.0.0/8",
 		"connections  allow=[0.0.0.0/0] deny=[192.0.2.0/24 2001:db8::/32] max-per-address=100 new-per-second-per-address=2.5 burst=10 max=1000" +
-			" proxy-protocol=[10.1.0.0/16] proxy-timeout=1s  (IngressClassParameters /edge spec.connections)",
+			" proxy-protocol=[10.1.0.0/16] proxy-timeout=1s  (IngressClassParameters edge spec.connections)",
 		"*  owner",
 		"*  Prefix /  -> pool shop/api:80",
 		"*.shop.test  owner  (Ingress shop/web)",
