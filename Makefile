@@ -102,6 +102,11 @@ bench: build ## Compare with nginx and HAProxy; ARGS='-run https-h1' etc., docs/
 	@$(GO) build -o bin/bench ./test/bench
 	@bin/bench $(ARGS)
 
+.PHONY: scale
+scale: build ## Measure 10,000 hosts: start, memory, handshakes, changes; ARGS='-hosts 1000' etc.
+	@$(GO) build -o bin/scale ./test/scale
+	@bin/scale $(ARGS)
+
 .PHONY: conformance
 conformance: build ## Outside suites against the data plane: h2spec, and gRPC's interoperability cases.
 	cd test/conformance && $(GO) test -count=1 ./...

@@ -115,10 +115,14 @@ func (f *fakeCluster) list(_ context.Context, each func(*corev1.Secret)) error {
 }
 
 // newFakeCluster starts a loop inside a synctest bubble.
-func newFakeCluster(t *testing.T) *fakeCluster {
+func newFakeCluster(t *testing.T, change ...func(*Config)) *fakeCluster {
 	t.Helper()
 	f := &fakeCluster{t: t, secrets: make(map[types.NamespacedName]*corev1.Secret)}
-	c, err := New(Config{REST: &rest.Config{Host: "https://192.0.2.1"}, Publisher: f, Logger: logr.Discard()})
+	cfg := Config{REST: &rest.Config{Host: "https://192.0.2.1"}, Publisher: f, Logger: logr.Discard()}
+	for _, c := range change {
+		c(&cfg)
+	}
+	c, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,6 +61,7 @@ var mayImport = map[string][]string{
 	"test/e2e":     {},
 	"test/bench":   {},
 	"test/fips":    {},
+	"test/scale":   {},
 }
 
 // forbidden dependencies, direct or not, by prefix of the importing package.

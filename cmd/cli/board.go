@@ -26,6 +26,8 @@ type board struct {
 	connections, ofSpec, merged *snapshot.ConnectionPolicy
 	// rejectUnknown rejects unknown names all the same.
 	rejectUnknown bool
+	// first, if set, is called once, after the first table is in force.
+	first func()
 }
 
 func newBoard(p publisher, defaultCertificate *snapshot.Certificate, connections *snapshot.ConnectionPolicy) *board {
@@ -50,6 +52,10 @@ func (b *board) Publish(u snapshot.Update) error {
 		return err
 	}
 	if u.Spec != nil {
+		if b.first != nil {
+			b.first()
+			b.first = nil
+		}
 		b.pools = make(map[string]bool, len(u.Spec.Pools))
 		for _, p := range u.Spec.Pools {
 			b.pools[p.ID] = true

@@ -33,6 +33,9 @@ type feed struct {
 	// secrets are all that exist; the store knows only those that are referenced.
 	secrets    map[types.NamespacedName]*corev1.Secret
 	referenced map[types.NamespacedName]bool
+	// fresh, if set, reads a Secret again. Then the data of those that were read
+	// into the store is dropped: it is as large as everything else together.
+	fresh func(namespace, name string) *corev1.Secret
 	// result is the last translation.
 	result translate.Result
 	// unpublished endpoints of a publish that failed.
@@ -141,7 +144,19 @@ func (f *feed) remove(o manifest.Object, now time.Time) {
 // read takes the Secret, or that there is none, into the store and from there
 // into the translator.
 func (f *feed) read(name types.NamespacedName, now time.Time) {
-	f.store.Update(name, f.secrets[name], now)
+	held := f.secrets[name]
+	secret := held
+	if f.fresh != nil && held != nil && held.Data == nil {
+		secret = f.fresh(name.Namespace, name.Name)
+	}
+	if held != nil && secret == nil {
+		f.store.Unreadable(name, "its file is being changed", now)
+	} else {
+		f.store.Update(name, secret, now)
+	}
+	if f.fresh != nil && held != nil {
+		held.Data = nil
+	}
 	f.setSecret(name, now)
 }
 

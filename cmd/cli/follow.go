@@ -36,13 +36,15 @@ type sums struct {
 	err           error
 }
 
-func newFollower(p *process) *follower {
-	return &follower{
+func newFollower(p *process, folder *manifest.Folder) *follower {
+	f := &follower{
 		feed:     newFeed(p.options(), p.board),
 		log:      p.log,
 		verdicts: &p.verdicts,
 		reread:   make(chan func()),
 	}
+	f.fresh = folder.Secret
+	return f
 }
 
 // follow goes on until ctx is done.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,7 +50,9 @@ type process struct {
 	fileMetrics        fileMetrics
 	defaultCertificate *snapshot.Certificate
 
-	draining   atomic.Bool
+	draining atomic.Bool
+	// closing is closed when background work must end.
+	closing    chan struct{}
 	background sync.WaitGroup
 	started    time.Time
 }
@@ -76,6 +79,7 @@ func (s *settings) open(cmd *cobra.Command, o processOptions) (_ *process, err e
 		settings: s,
 		stdout:   &lockedWriter{w: cmd.OutOrStdout()},
 		log:      s.newLog(cmd),
+		closing:  make(chan struct{}),
 		started:  time.Now(),
 	}
 	connections, err := s.connections.policy()
@@ -130,7 +134,19 @@ func (s *settings) open(cmd *cobra.Command, o processOptions) (_ *process, err e
 	}
 	p.observer.SetOpenConnections(p.data.OpenConns)
 	p.board = newBoard(p.data, p.defaultCertificate, connections)
+	// Reading everything for the first time takes several times the memory of what
+	// is kept of it, and the runtime would give that back over minutes.
+	p.board.first = func() { p.background.Go(p.giveBackMemory) }
 	return p, nil
+}
+
+// giveBackMemory returns to the system what the start took and no longer needs.
+func (p *process) giveBackMemory() {
+	select {
+	case <-time.After(time.Second): // until whoever published is done
+		debug.FreeOSMemory()
+	case <-p.closing:
+	}
 }
 
 // dataPlaneError names the flag whose address cannot be listened on.
@@ -213,6 +229,7 @@ func (p *process) close() {
 	if p.data != nil {
 		p.data.Close()
 	}
+	close(p.closing)
 	p.background.Wait()
 	p.observer.Close()
 	p.keyLog.close()

@@ -56,7 +56,7 @@ func (p *process) serveFolder(ctx context.Context, dir string, live func()) erro
 		p.close()
 		return unreadable(err)
 	}
-	f := newFollower(p)
+	f := newFollower(p, folder)
 	f.onProcess = p.takeProcess
 	p.observer.SetLastGood(f.lastGood)
 	p.reread = f.readAgain

@@ -49,10 +49,10 @@ func (f *Folder) patch(moves []move) (Set, bool) {
 			case found != had:
 				return Set{}, false // another file has it, or this one twice
 			case found:
-				set.Objects[i], places[i] = o.Object, place{m.file, o.line}
+				set.Objects[i], places[i] = o.Object, m.file
 			default:
 				set.Objects = slices.Insert(set.Objects, i, o.Object)
-				places = slices.Insert(places, i, place{m.file, o.line})
+				places = slices.Insert(places, i, m.file)
 			}
 			if old != o.Object {
 				set.Changed = append(set.Changed, o.Object)
@@ -110,10 +110,10 @@ func (f *Folder) rebuild() Set {
 		}
 	}
 	slices.SortFunc(all, func(a, b entry) int { return a.key.compare(b.key) })
-	f.places = make([]place, len(all))
+	f.places = make([]string, len(all))
 	set.Objects = make([]Object, len(all))
 	for i, e := range all {
-		set.Objects[i], f.places[i] = e.Object, e.place
+		set.Objects[i], f.places[i] = e.Object, e.file
 	}
 	sortProblems(set.Problems)
 	return set

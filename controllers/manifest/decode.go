@@ -61,9 +61,24 @@ type parsed struct {
 	problems []Problem
 }
 
-// documents holds what the YAML documents of a file gave, by the hash of their
-// text: one that did not change is not parsed again, wherever it has moved to.
-type documents map[[sha256.Size]byte]parsed
+// documents holds what the YAML documents of a file gave, sorted by the hash of
+// their text: one that did not change is not parsed again, wherever it has moved
+// to. It is a slice because there are as many as files, most of them with two
+// documents.
+type documents []documentOf
+
+type documentOf struct {
+	hash [sha256.Size]byte
+	parsed
+}
+
+func (d documents) find(hash [sha256.Size]byte) (parsed, bool) {
+	i, ok := slices.BinarySearchFunc(d, hash, func(x documentOf, h [sha256.Size]byte) int { return bytes.Compare(x.hash[:], h[:]) })
+	if !ok {
+		return parsed{}, false
+	}
+	return d[i].parsed, true
+}
 
 // read decodes all of content. Whether anything is in error, the problems say. Of
 // a YAML file it takes over what is in old, and returns what it has now.
@@ -75,16 +90,16 @@ func read(file string, content []byte, old documents) ([]found, []Problem, docum
 		return r.objects, r.problems, nil
 	}
 	chunks := split(content)
-	now := make(documents, len(chunks))
+	now := make(documents, 0, len(chunks))
 	var objects []found
 	var problems []Problem
 	for _, c := range chunks {
 		hash := sha256.Sum256(c.text)
-		p, ok := old[hash]
+		p, ok := old.find(hash)
 		if !ok {
 			p = readChunk(file, c.text)
 		}
-		now[hash] = p
+		now = append(now, documentOf{hash, p})
 		for _, o := range p.objects {
 			objects = append(objects, found{o.Object, o.line + c.line - 1})
 		}
@@ -93,6 +108,7 @@ func read(file string, content []byte, old documents) ([]found, []Problem, docum
 			problems = append(problems, q)
 		}
 	}
+	slices.SortFunc(now, func(a, b documentOf) int { return bytes.Compare(a.hash[:], b.hash[:]) })
 	return objects, problems, now
 }
 

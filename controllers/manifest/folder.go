@@ -4,9 +4,12 @@ import (
 	"crypto/sha256"
 	"io/fs"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 const (
@@ -38,10 +41,10 @@ type Folder struct {
 	// root is dir without links, and dirs the directories, as of the last scan.
 	root string
 	dirs []string
-	// last is the Set that the last read returned, and places where each of its
-	// objects is.
+	// last is the Set that the last read returned, and places the file of each of
+	// its objects.
 	last   Set
-	places []place
+	places []string
 	// doubled says that an object is in two places.
 	doubled bool
 }
@@ -97,6 +100,30 @@ func (f *Folder) Read() (Set, error) {
 	now := time.Now()
 	moves := f.acceptAll(slices.Collect(maps.Keys(f.pending)))
 	return f.assemble(moves, now), nil
+}
+
+// Secret reads a Secret of the last Set from its file again, for those who dropped
+// its data. It returns nil if it is not in the file any more: the next Set will
+// tell of that. It must not be called while another method runs; fn of
+// [Folder.Watch] may.
+func (f *Folder) Secret(namespace, name string) *corev1.Secret {
+	k := key{"Secret", namespace, name}
+	i, ok := find(f.last.Objects, k)
+	if !ok {
+		return nil
+	}
+	file := f.places[i]
+	text, err := readFile(filepath.Join(f.root, file))
+	if err != nil {
+		return nil
+	}
+	objects, _, _ := read(file, text, nil)
+	for _, o := range objects {
+		if s, ok := o.Object.(*corev1.Secret); ok && keyOf(s) == k {
+			return s
+		}
+	}
+	return nil
 }
 
 // news is what is known of what happened in the folder.

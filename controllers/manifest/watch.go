@@ -17,8 +17,12 @@ import (
 // changes.
 const interval = time.Second
 
-// share bounds the part of one core that looking takes: a hundredth.
-const share = 100
+// share bounds the part of one core that looking at everything takes, a thousandth,
+// as far as that does not make it rarer than seldom.
+const (
+	share  = 1000
+	seldom = 10 * time.Second
+)
 
 // Watch keeps reading the folder and calls fn with every Set that differs from
 // the one before, until ctx is done. It reports changes since the last Read; it
@@ -81,7 +85,7 @@ func (f *Folder) Watch(ctx context.Context, reread <-chan func(), fn func(Set)) 
 		}
 		if n.everything || n.content {
 			scanned = time.Now()
-			pause = max(interval, share*scanned.Sub(start))
+			pause = min(max(interval, share*scanned.Sub(start)), seldom)
 			if watcher != nil {
 				f.follow(watcher)
 			}

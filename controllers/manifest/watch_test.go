@@ -268,7 +268,7 @@ func TestUnchangedDocumentsAreNotParsedAgain(t *testing.T) {
 		t.Errorf("Changed = %d objects, Gone = %d, want a changed", len(second.Changed), len(second.Gone))
 	}
 	for _, text := range []string{service("b", 80), bad} {
-		if _, ok := f.files["all.yaml"].documents[sha256.Sum256([]byte("---\n"+text))]; !ok {
+		if _, ok := f.files["all.yaml"].documents.find(sha256.Sum256([]byte("---\n" + text))); !ok {
 			t.Errorf("the document is not remembered:\n%s", text)
 		}
 	}

@@ -22,6 +22,8 @@ type Certificate struct {
 	// Bundle is the SHA-256, in hex, of the PEM it was parsed from (certificate,
 	// a zero byte, key): equal for equal content and nothing else.
 	Bundle string
+	// chain keeps the intermediates of TLS shared for as long as c lives.
+	chain []*intermediate
 }
 
 // Leaf returns the leaf certificate.
@@ -74,12 +76,19 @@ func ParseCertificate(origin Origin, certPEM, keyPEM []byte) (*Certificate, erro
 	if err := unusable(pair.Leaf); err != nil {
 		return nil, err
 	}
+	var chain []*intermediate
+	for i, der := range pair.Certificate[1:] {
+		shared := intern(der)
+		chain = append(chain, shared)
+		pair.Certificate[i+1] = shared.der
+	}
 	sum := sha256.Sum256(pair.Certificate[0])
 	return &Certificate{
 		Origin: origin,
 		TLS:    &pair,
 		Digest: hex.EncodeToString(sum[:]),
 		Bundle: BundleDigest(certPEM, keyPEM),
+		chain:  chain,
 	}, nil
 }
 

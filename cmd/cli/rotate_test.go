@@ -1,0 +1,146 @@
+package cli_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cardea-dev/cardea/test/harness"
+)
+
+// TestRow74ConnectionsKeepTheirCertificate: a connection that was made before its
+// host's certificate was replaced goes on being served; a new one gets the new
+// certificate.
+func TestRow74ConnectionsKeepTheirCertificate(t *testing.T) {
+	dir, ca := t.TempDir(), harness.NewAuthority(t)
+	leaf := harness.Leaf{Names: []string{"shop.example.com"}}
+	harness.Write(t, dir, "shop.yaml", shop)
+	harness.Write(t, dir, "services.yaml", harness.Service("shop", "web", harness.Backend(t, "web")))
+	harness.Write(t, dir, "tls.yaml", ca.Secret("shop", "shop-tls", leaf))
+	p := harness.Serve(t, dir)
+	dial := func() *tls.Conn {
+		t.Helper()
+		c, err := tls.Dial("tcp", p.HTTPS, &tls.Config{ServerName: "shop.example.com", RootCAs: ca.Pool()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		if err := c.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	serial := func(c *tls.Conn) string { return c.ConnectionState().PeerCertificates[0].SerialNumber.String() }
+	ask := func(c *tls.Conn) int {
+		t.Helper()
+		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: shop.example.com\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if _, err := io.Copy(io.Discard, res.Body); err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode
+	}
+
+	old := dial()
+	if status := ask(old); status != http.StatusOK {
+		t.Fatalf("before: %d, want 200", status)
+	}
+	for range 3 {
+		p.Write("tls.yaml", ca.Secret("shop", "shop-tls", leaf))
+		before := serial(old)
+		p.Until("new connections get the new certificate", func() error {
+			if now := dial(); serial(now) == before {
+				return fmt.Errorf("still serial %s", before)
+			}
+			return nil
+		})
+		if status := ask(old); status != http.StatusOK {
+			t.Errorf("after: the old connection answers %d, want 200", status)
+		}
+	}
+}
+
+// TestRow76OneOfMany: in a folder of 200 hosts one certificate is replaced, then
+// broken, then repaired: nothing but its host's line changes in the table, and the
+// others are told of nothing.
+func TestRow76OneOfMany(t *testing.T) {
+	const hosts = 200
+	dir, ca := t.TempDir(), harness.NewAuthority(t)
+	file := func(i int) string { return fmt.Sprintf("h%d.yaml", i) }
+	manifest := func(i int, secret string) string {
+		return strings.NewReplacer("shop.example.com", fmt.Sprintf("h%d.example.com", i), "plain.example.com", fmt.Sprintf("p%d.example.com", i),
+			"name: shop,", fmt.Sprintf("name: h%d,", i), "shop-tls", fmt.Sprintf("h%d", i)).Replace(shop) + secret
+	}
+	secret := func(i int) string {
+		return ca.Secret("shop", fmt.Sprintf("h%d", i), harness.Leaf{Names: []string{fmt.Sprintf("h%d.example.com", i)}})
+	}
+	for i := range hosts {
+		harness.Write(t, dir, file(i), manifest(i, secret(i)))
+	}
+	harness.Write(t, dir, "services.yaml", harness.Service("shop", "web", harness.Backend(t, "web")))
+	p := harness.Serve(t, dir)
+	table := func() []string { return strings.Split(get(t, p, p.Debug, "/debug/spec"), "\n") }
+	changed := func(before []string) (lines []string) {
+		now := table()
+		if len(now) != len(before) {
+			t.Fatalf("the table has %d lines, want %d", len(now), len(before))
+		}
+		for i := range now {
+			if now[i] != before[i] {
+				lines = append(lines, now[i])
+			}
+		}
+		return lines
+	}
+
+	before := table()
+	p.Write(file(7), manifest(7, secret(7)))
+	p.Until("the new certificate is in the table", func() error {
+		if len(changed(before)) == 0 {
+			return fmt.Errorf("nothing changed")
+		}
+		return nil
+	})
+	if lines := changed(before); len(lines) != 1 || !strings.Contains(lines[0], "h7.example.com") {
+		t.Errorf("changed lines %q, want that of h7.example.com", lines)
+	}
+
+	before = table()
+	p.Write(file(7), manifest(7, "---\napiVersion: v1\nkind: Secret\nmetadata: {name: h7, namespace: shop}\ntype: kubernetes.io/tls\nstringData: {tls.crt: garbage, tls.key: garbage}\n"))
+	p.Until("the bad Secret is told", func() error {
+		if !strings.Contains(p.Stderr(), "SecretInvalid") {
+			return fmt.Errorf("not yet")
+		}
+		return nil
+	})
+	if lines := changed(before); len(lines) != 0 {
+		t.Errorf("changed lines %q, want the last good certificate and no change", lines)
+	}
+	for _, line := range strings.Split(p.Stderr(), "\n") {
+		if strings.Contains(line, "SecretInvalid") && !strings.Contains(line, "h7") {
+			t.Errorf("told of another host: %s", line)
+		}
+	}
+	if page := get(t, p, p.Admin, "/metrics"); strings.Count(page, "\ncardea_secret_last_good{") != 1 {
+		t.Error("cardea_secret_last_good does not tell of the one Secret alone")
+	}
+
+	p.Write(file(7), manifest(7, secret(7)))
+	p.Until("the repair is in the table", func() error {
+		if lines := changed(before); len(lines) != 1 || !strings.Contains(lines[0], "h7.example.com") {
+			return fmt.Errorf("changed lines %q", lines)
+		}
+		return nil
+	})
+}
