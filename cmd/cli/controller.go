@@ -128,6 +128,9 @@ func (s *clusterSettings) parse(f *pflag.FlagSet) error {
 	if s.defaultSSLCertificate != "" && s.defaultCert != "" {
 		return usage("--default-ssl-certificate and --default-tls-cert exclude each other")
 	}
+	if s.defaultSSLCertificate != "" && s.selfSigned {
+		return usage("--default-ssl-certificate and --default-tls-self-signed exclude each other")
+	}
 	for _, n := range []struct {
 		flag, value string
 		to          *types.NamespacedName

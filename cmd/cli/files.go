@@ -21,6 +21,13 @@ func (p *process) watchFiles() error {
 			Load:  p.loadDefaultCertificate,
 		})
 	}
+	if p.selfSigned {
+		c, err := selfSigned(time.Now())
+		if err != nil {
+			return err
+		}
+		p.defaultCertificate = c
+	}
 	p.fileMetrics = newFileMetrics(p.registry)
 	p.files = files.New(files.Config{Sets: sets, Interval: p.tlsReloadInterval, Tell: p.tellFiles})
 	if err := p.files.Load(); err != nil {

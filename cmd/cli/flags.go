@@ -21,6 +21,7 @@ type settings struct {
 	class, controllerName                     string
 	withoutClass                              bool
 	defaultCert, defaultKey                   string
+	selfSigned                                bool
 	tlsReload                                 bool
 	tlsReloadInterval                         time.Duration
 	logFormat, logLevel                       string
@@ -47,6 +48,7 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	s.bindClass(f)
 	f.StringVar(&s.defaultCert, "default-tls-cert", "", "PEM file with the certificate for clients that ask for no declared host; without it their handshakes are rejected.")
 	f.StringVar(&s.defaultKey, "default-tls-key", "", "PEM file with the private key of --default-tls-cert.")
+	f.BoolVar(&s.selfSigned, "default-tls-self-signed", false, "Serve clients that ask for no declared host a certificate that is made at the start and that none trusts, instead of rejecting their handshakes.")
 	f.BoolVar(&s.tlsReload, "tls-reload", true, "Follow the files of --default-tls-cert and --default-tls-key; SIGHUP reads them in any case.")
 	f.DurationVar(&s.tlsReloadInterval, "tls-reload-interval", files.DefaultInterval, "How often these files are looked at where nothing tells of a change.")
 	f.StringVar(&s.logFormat, "log-format", "json", "Format of all logs: json or text.")
@@ -135,6 +137,9 @@ func (s *settings) check() error {
 	}
 	if (s.defaultCert == "") != (s.defaultKey == "") {
 		return usage("--default-tls-cert and --default-tls-key go together")
+	}
+	if s.defaultCert != "" && s.selfSigned {
+		return usage("--default-tls-cert and --default-tls-self-signed exclude each other")
 	}
 	return nil
 }

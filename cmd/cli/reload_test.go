@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -127,6 +128,51 @@ func TestRow28StaticFiles(t *testing.T) {
 		}, io.Discard, &stderr)
 		if code != 2 || !strings.Contains(stderr.String(), c.text) || !strings.Contains(stderr.String(), "--default-tls-cert: ") {
 			t.Errorf("%s: exit code %d, %q, want %d and a text with %q", c.name, code, &stderr, 2, c.text)
+		}
+	}
+}
+
+// TestRow30SelfSigned: with the flag, clients that ask for no declared host get a
+// certificate that says what it is, another one in every process, and that is
+// counted. Without it they are rejected.
+func TestRow30SelfSigned(t *testing.T) {
+	names := map[string]bool{}
+	for range 2 {
+		p := harness.Serve(t, t.TempDir(), "--default-tls-self-signed")
+		c, err := tls.Dial("tcp", p.HTTPS, &tls.Config{ServerName: "unknown.example.com", InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaf := c.ConnectionState().PeerCertificates[0]
+		c.Close()
+		if leaf.Subject.CommonName != "Cardea self-signed fallback certificate" || leaf.VerifyHostname("unknown.example.com") == nil {
+			t.Errorf("served %q for %q, want the fallback, which is good for no host", leaf.Subject, leaf.DNSNames)
+		}
+		names[leaf.SerialNumber.String()] = true
+		p.Until("it is counted", func() error {
+			page, err := p.Get(p.Admin, "/metrics")
+			if err == nil && !strings.Contains(page, "\ncardea_tls_default_certificate_total{listener=\"https\"} 1") {
+				err = fmt.Errorf("not yet")
+			}
+			return err
+		})
+		p.Stop()
+	}
+	if len(names) != 2 {
+		t.Error("two processes made one certificate")
+	}
+	p := harness.Serve(t, t.TempDir())
+	if c, err := tls.Dial("tcp", p.HTTPS, &tls.Config{ServerName: "unknown.example.com", InsecureSkipVerify: true}); err == nil {
+		c.Close()
+		t.Error("without the flag the handshake is done, want it to be rejected")
+	}
+	for _, args := range [][]string{
+		{"serve", "--manifests", "DIR", "--default-tls-self-signed", "--default-tls-cert", "a", "--default-tls-key", "b"},
+		{"controller", "--default-tls-self-signed", "--default-ssl-certificate", "a/b"},
+	} {
+		var stderr strings.Builder
+		if code := cli.Main(t.Context(), args, io.Discard, &stderr); code != 2 || !strings.Contains(stderr.String(), "exclude each other") {
+			t.Errorf("%q: exit code %d, %q, want 2", args, code, &stderr)
 		}
 	}
 }
