@@ -88,3 +88,14 @@ func TestRSABits(t *testing.T) {
 		t.Errorf("RSABits of an ECDSA key = %d, want 0", got)
 	}
 }
+
+// Row 30: an encrypted key is refused with a message of its own.
+func TestRow30EncryptedKey(t *testing.T) {
+	certPEM, keyPEM := issue(t, ecdsaKey(), false, "shop.test")
+	block, _ := pem.Decode(keyPEM)
+	encrypted := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: block.Bytes})
+	_, err := ParseCertificate(Origin{Kind: "Secret"}, certPEM, encrypted)
+	if err == nil || !strings.Contains(err.Error(), "tls.key is encrypted") {
+		t.Errorf("ParseCertificate of an encrypted key = %v, want it told", err)
+	}
+}

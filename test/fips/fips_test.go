@@ -123,8 +123,8 @@ func chacha(c *tls.Config) {
 	c.CipherSuites = []uint16{tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256}
 }
 
-// TestRequireFIPS: an ordinary build starts with --require-fips only in the mode.
-func TestRequireFIPS(t *testing.T) {
+// TestRow16RequireFIPS: an ordinary build starts with --require-fips only in the mode.
+func TestRow16RequireFIPS(t *testing.T) {
 	cardea := filepath.Join(t.TempDir(), "cardea")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", cardea, "../../cmd/cardea")
 	if out, err := build.CombinedOutput(); err != nil {
