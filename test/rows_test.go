@@ -23,7 +23,7 @@ const rows = 81
 var withoutRow = func() map[int]bool {
 	m := map[int]bool{}
 	for n := 16; n <= rows; n++ {
-		m[n] = n > 52
+		m[n] = n > 58
 	}
 	for _, n := range []int{28, 30, 65, 70, 71, 72, 73, 74, 75, 76, 79, 81} {
 		delete(m, n)

@@ -27,6 +27,8 @@ type Settings struct {
 	SSLPreferServerCiphers bool
 	// BackendTLS counts where the backend speaks TLS.
 	BackendTLS BackendTLS
+	// ClientAuth is what is asked of clients.
+	ClientAuth ClientAuth
 }
 
 // Protocol is what the backend speaks.
@@ -66,9 +68,46 @@ var table = []Annotation{
 	unsupported("allowlist-source-range", Text, "Client addresses that may send requests."),
 	unsupported("auth-secret", SecretRef, "Credentials for HTTP authentication."),
 	unsupported("auth-snippet", Text, "Raw nginx configuration. It is never executed."),
-	unsupported("auth-tls-match-cn", Text, "Pattern that the client certificate's common name must match."),
-	unsupported("auth-tls-secret", SecretRef, "Authority that must have signed the client's certificate."),
-	unsupported("auth-tls-verify-client", Text, "Whether a client certificate is demanded.", "off"),
+	{
+		Name: "auth-tls-error-page", Kind: Text, Effect: Protects,
+		Text: "Absolute URL to which a client without a good certificate is redirected (302), instead of having its handshake refused.",
+		set:  parseErrorPage,
+	},
+	{
+		Name: "auth-tls-failure", Kind: Word, Effect: Protects,
+		Text: "What a client without a good certificate gets: `handshake` (its handshake is refused), or `page` (400, or 403 if the certificate is good and not one that is let in). Without it `handshake`, except under `k8s.io/ingress-nginx`, where it is `page`, as there.",
+		set:  parseClientAuthFailure,
+	},
+	{
+		Name: "auth-tls-match-cn", Kind: Text, Effect: Protects,
+		Text: "`CN=` and a regular expression (RE2) that the whole common name of the client's certificate must match. ingress-nginx looks for it anywhere in the subject; here a part is not enough.",
+		set:  parseMatchCN,
+	},
+	{
+		Name: "auth-tls-match-san", Kind: Text, Effect: Protects,
+		Text: "Names with commas between them, of which the client's certificate must have one as subject alternative name: DNS names (`*.` stands for one label), IP or e-mail addresses, URIs such as SPIFFE IDs.",
+		set:  parseMatchSANs,
+	},
+	{
+		Name: "auth-tls-pass-certificate-to-upstream", Kind: Bool, Effect: Shapes, Default: "false",
+		Text: "Sends the backend the client's certificate as URL-encoded PEM in `ssl-client-cert`. `ssl-client-verify`, `ssl-client-subject-dn`, `ssl-client-issuer-dn` and `X-Forwarded-Client-Cert` are sent always.",
+		set:  parseBool(func(s *Settings) *bool { return &s.ClientAuth.PassCertificate }),
+	},
+	{
+		Name: "auth-tls-secret", Kind: SecretRef, Effect: Protects,
+		Text: "Secret of the same namespace whose `ca.crt` holds the authorities that must have signed the client's certificate; its `ca.crl` holds their revocation lists, if any. It holds for the whole host.",
+		set:  parseClientAuthSecret,
+	},
+	{
+		Name: "auth-tls-verify-client", Kind: Word, Effect: Protects,
+		Text: "`on`: a good certificate is required; it is the default with `auth-tls-secret`. `optional`: none is accepted as well. `optional_no_ca`: every client is served, and the backend told what its certificate is worth. `off`: none is asked for.",
+		set:  parseVerifyClient,
+	},
+	{
+		Name: "auth-tls-verify-depth", Kind: Count, Effect: Protects,
+		Text: "The most intermediate certificates between the client's and its authority; from 0. Without it 1, as in ingress-nginx.",
+		set:  parseClientAuthDepth,
+	},
 	unsupported("auth-type", Text, "HTTP authentication."),
 	unsupported("auth-url", Text, "Service that is asked whether a request may pass."),
 	{

@@ -36,6 +36,10 @@ type hostBuild struct {
 	services map[types.NamespacedName]*corev1.Service
 	secrets  map[types.NamespacedName]Secret
 	name     string
+	// closed says that the host is answered with 503, closedClaims which claims
+	// are.
+	closed       bool
+	closedClaims []*claim
 
 	out *builtHost
 }
@@ -56,6 +60,9 @@ func (t *Translator) buildHost(name string, now time.Time) *builtHost {
 		Name:   name,
 		Origin: claims[0].at(claims[0].field),
 		TLS:    b.tls(claims),
+	}
+	if auth := b.demand(claims, host.TLS != nil); host.TLS != nil {
+		host.TLS.ClientAuth = auth
 	}
 	host.Routes = b.routes(claims, host.TLS != nil)
 	if host.TLS != nil || len(host.Routes) > 0 {
@@ -206,7 +213,7 @@ func (b *hostBuild) route(c *candidate, declared bool) *snapshot.Route {
 	} else {
 		s := &c.claim.settings
 		r.Policy.RedirectHTTPS = s.ForceSSLRedirect || s.SSLRedirect && (declared || c.claim.covered)
-		if c.claim.closed {
+		if b.isClosed(c.claim) {
 			r.Answer = &snapshot.Answer{Status: 503, Reason: "config_rejected"}
 			return r
 		}

@@ -27,6 +27,12 @@ type ingress struct {
 	closed bool
 	// backendTLS holds the Secrets that the annotations name for TLS to backends.
 	backendTLS backendSecrets
+	// clientAuth is the Secret with the authorities of clients. clientAuthBroken
+	// says that client certificates are demanded in a way that cannot be applied,
+	// verifyClientKey is the key of auth-tls-verify-client.
+	clientAuth       secretRef
+	clientAuthBroken bool
+	verifyClientKey  string
 	// claims are what it wants of each host, by normal name.
 	claims map[string]*claim
 	// secrets and services are the objects that it names, with its fields.
@@ -278,10 +284,12 @@ func (in *ingress) readAnnotations(annotations map[string]string) {
 			in.judge(Info, AnnotationInvalid, field, "%s: %v. The ACME challenge paths of this Ingress are served regardless.", p.Key, p.Err)
 		default:
 			in.closed = true
+			in.clientAuthBroken = in.clientAuthBroken || strings.HasPrefix(p.Annotation.Name, "auth-tls-")
 			in.judge(Refused, AnnotationInvalid, field, "%s: %v. It protects, so the paths of this Ingress answer 503 until it is corrected or removed.", p.Key, p.Err)
 		}
 	}
 	in.readBackendSecrets(annotations)
+	in.readClientAuth(annotations)
 }
 
 // closable reports whether a protecting annotation has anything to protect: ACME

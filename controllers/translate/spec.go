@@ -89,5 +89,19 @@ func sameAnswer(a, b *snapshot.Answer) bool {
 func sameTLS(a, b *snapshot.TLS) bool {
 	return a == nil && b == nil ||
 		a != nil && b != nil && a.Origin == b.Origin && slices.Equal(a.Certificates, b.Certificates) &&
-			a.Policy == b.Policy && a.NoHTTP2 == b.NoHTTP2
+			a.Policy == b.Policy && a.NoHTTP2 == b.NoHTTP2 && sameClientAuth(a.ClientAuth, b.ClientAuth)
+}
+
+// sameClientAuth compares by value: a demand is made anew whenever its host is
+// built.
+func sameClientAuth(a, b *snapshot.ClientAuth) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	same := a.Origin == b.Origin && a.Mode == b.Mode && a.Depth == b.Depth && a.MatchCN == b.MatchCN &&
+		slices.Equal(a.MatchSANs, b.MatchSANs) && a.PassCertificate == b.PassCertificate && a.Authorities == b.Authorities
+	if a.ErrorPage == nil || b.ErrorPage == nil {
+		return same && a.ErrorPage == b.ErrorPage
+	}
+	return same && *a.ErrorPage == *b.ErrorPage
 }

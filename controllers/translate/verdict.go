@@ -99,6 +99,8 @@ const (
 	CertificateConflictLost    Reason = "CertificateConflictLost"
 	CertificateKeyWeak         Reason = "CertificateKeyWeak"
 	CertificateRSAOnly         Reason = "CertificateRSAOnly"
+	ClientAuthWithoutTLS       Reason = "ClientAuthWithoutTLS"
+	ClientAuthConflictLost     Reason = "ClientAuthConflictLost"
 )
 
 // TLS policies, and the parameters that define them.
@@ -173,6 +175,8 @@ var reasons = []ReasonInfo{
 	{TLSSettingsConflictLost, "The TLS settings of an Ingress do not count for a host that another Ingress declares."},
 	{CipherSuiteUnsupported, "The annotation ssl-ciphers names suites that the host cannot have; they are left out."},
 	{AnnotationWithoutEffect, "An annotation asks for what Cardea cannot do; nothing is served differently because of it."},
+	{ClientAuthWithoutTLS, "Client certificates are demanded for a host that is not served over TLS; it is answered with 503."},
+	{ClientAuthConflictLost, "An older Ingress demands client certificates of the host in another way; the paths of this one are answered with 503."},
 }
 
 // sortVerdicts sorts v into the order of [Result.Verdicts] and drops repetitions.

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
@@ -77,12 +78,11 @@ func presenting(version uint16, cert *tls.Certificate) func(*tls.Config) {
 	}
 }
 
-func TestRow53And54ClientCertificates(t *testing.T) {
+func TestRow53ClientCertificates(t *testing.T) {
 	root := newClientCA("root", nil)
 	middle := newClientCA("middle", root)
-	spiffe := must(url.Parse("spiffe://example.org/web"))
 	good := root.client(func(c *x509.Certificate) {
-		c.Subject.CommonName, c.DNSNames, c.URIs = "alice", []string{"alice.example.org"}, []*url.URL{spiffe}
+		c.Subject.CommonName, c.DNSNames = "alice", []string{"alice.example.org"}
 	})
 	deep := middle.client(nil, middle)
 	stranger := newClientCA("other", nil).client(nil)
@@ -133,8 +133,6 @@ func TestRow53And54ClientCertificates(t *testing.T) {
 		{"require, DNS name", san("bob.example.org", "ALICE.example.org"), &good, outcome.OK, outcome.OK},
 		{"require, wildcard", san("*.example.org"), &good, outcome.OK, outcome.OK},
 		{"require, wildcard of two labels", san("*.org"), &good, outcome.ClientCertDenied, ""},
-		{"require, SPIFFE", san("spiffe://example.org/web"), &good, outcome.OK, outcome.OK},
-		{"require, other SPIFFE", san("spiffe://example.org/we"), &good, outcome.ClientCertDenied, ""},
 		{"optional, none", optional, nil, outcome.OK, outcome.ClientCertMissing},
 		{"optional, good", optional, &good, outcome.OK, outcome.OK},
 		{"optional, other authority", optional, &stranger, outcome.ClientCertUnknownCA, ""},
@@ -248,5 +246,28 @@ func TestRow54ListIsCheckedOnResumption(t *testing.T) {
 	}
 	if no := a.check(leaf, chains, time.Now().Add(2*time.Hour)); no == nil || no.reason != outcome.ClientCertUnchecked {
 		t.Errorf("check() with a list that is too old = %v, want %s", no, outcome.ClientCertUnchecked)
+	}
+}
+
+// TestRow58SPIFFE is a workload that names itself by a SPIFFE ID.
+func TestRow58SPIFFE(t *testing.T) {
+	root := newClientCA("mesh", nil)
+	const id = "spiffe://example.org/web"
+	leaf := root.client(func(c *x509.Certificate) { c.URIs = []*url.URL{must(url.Parse(id))} })
+	for name, want := range map[string]outcome.Reason{
+		id:                          outcome.OK,
+		"spiffe://example.org/we":   outcome.ClientCertDenied,
+		"spiffe://example.org/web2": outcome.ClientCertDenied,
+		"spiffe://other.org/web":    outcome.ClientCertDenied,
+	} {
+		w := newWorld(t, nil)
+		w.publish(guarded(&snapshot.ClientAuth{Authorities: root.authorities(), MatchSANs: []string{name}}))
+		// The outcome tells; what the client sees depends on the version.
+		_, _ = w.visit(client("ec.example.com", presenting(tls.VersionTLS13, &leaf)))
+		h := w.handshake()
+		w.conn()
+		if h.Reason != want || h.ClientCertificate == nil || !slices.Equal(h.ClientCertificate.URINames, []string{id}) {
+			t.Errorf("demand for %s: %s, certificate %+v, want %s and the ID", name, h.Reason, h.ClientCertificate, want)
+		}
 	}
 }

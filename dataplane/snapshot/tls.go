@@ -80,9 +80,8 @@ type ClientAuth struct {
 	// Authorities must have signed the client's chain. It is nil only with
 	// ClientAuthOptionalNoCA.
 	Authorities *Authorities
-	// Depth is the most intermediates between leaf and authority plus one, as
-	// nginx's ssl_verify_depth counts: 1 accepts a leaf signed by an authority.
-	// 0 means 1.
+	// Depth is the most certificates above the leaf in a chain: 1 accepts a leaf
+	// that one of Authorities has signed itself. 0 means 1.
 	Depth int
 	// MatchCN, if set, is an RE2 expression that the whole common name of the
 	// subject must match.

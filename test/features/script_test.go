@@ -19,7 +19,9 @@
 //	METHOD URL                send a request           status N, from BACKEND, target T, serial [not] X,
 //	                                                   header NAME: VALUE, sees NAME: VALUE, misses NAME,
 //	                                                   body TEXT, KEY=VALUE of the access log,
-//	                                                   with NAME: VALUE (of the request), fails
+//	                                                   with NAME: VALUE (of the request), fails,
+//	                                                   as NAME, as stranger NAME (with a certificate
+//	                                                   of the test's authority, or of another)
 //	until METHOD URL          the same, again until all of it holds
 //	keep X METHOD URL         the same, and remember the certificate's serial as X
 //	handshake NAME [VERSION [CIPHER]]
@@ -186,15 +188,19 @@ func (s *scenario) do(st step) {
 func (s *scenario) request(line string, want []string, keep string) error {
 	method, url, _ := strings.Cut(line, " ")
 	header := make(http.Header)
+	client := s.client
 	for _, w := range want {
+		if name, ok := strings.CutPrefix(w, "as "); ok {
+			client = s.as(name)
+		}
 		if h, ok := strings.CutPrefix(w, "with "); ok {
 			k, v, _ := strings.Cut(h, ": ")
 			header.Add(k, v)
 		}
 	}
-	a, err := s.client.Do(method, url, header)
+	a, err := client.Do(method, url, header)
 	if err != nil {
-		if len(want) == 1 && want[0] == "fails" {
+		if slices.Contains(want, "fails") {
 			return nil
 		}
 		return err
@@ -208,7 +214,7 @@ func (s *scenario) request(line string, want []string, keep string) error {
 		name, text, _ := strings.Cut(value, ": ")
 		var got string
 		switch key {
-		case "with":
+		case "with", "as":
 			continue
 		case "fails":
 			return fmt.Errorf("there was an answer: %d", a.Status)
@@ -256,12 +262,26 @@ func (s *scenario) request(line string, want []string, keep string) error {
 	return nil
 }
 
+// as returns the client with a certificate.
+func (s *scenario) as(name string) *harness.Client {
+	if name, stranger := strings.CutPrefix(name, "stranger "); stranger {
+		return s.client.As(harness.NewAuthority(s.t).Client(name))
+	}
+	return s.client.As(s.authority.Client(name))
+}
+
 var versions = map[string]uint16{"1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
 
 func (s *scenario) handshake(verb, rest string, want []string) error {
 	name, rest, _ := strings.Cut(rest, " ")
 	version, suite, _ := strings.Cut(rest, " ")
-	log, err := s.client.Handshake(name, func(c *tls.Config) {
+	client := s.client
+	for _, w := range want {
+		if name, ok := strings.CutPrefix(w, "as "); ok {
+			client = s.as(name)
+		}
+	}
+	log, err := client.Handshake(name, func(c *tls.Config) {
 		if v := versions[version]; v != 0 {
 			c.MinVersion, c.MaxVersion = v, v
 		}

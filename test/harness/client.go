@@ -19,10 +19,27 @@ import (
 type Client struct {
 	program   *Program
 	authority *Authority
+	// certificate is presented whatever authorities the server asks for; nil: none.
+	certificate *tls.Certificate
 }
 
 // Client returns a client that trusts a alone.
-func (p *Program) Client(a *Authority) *Client { return &Client{p, a} }
+func (p *Program) Client(a *Authority) *Client { return &Client{program: p, authority: a} }
+
+// As returns c with a certificate of its own.
+func (c *Client) As(certificate tls.Certificate) *Client {
+	as := *c
+	as.certificate = &certificate
+	return &as
+}
+
+func (c *Client) config(name string) *tls.Config {
+	config := &tls.Config{ServerName: name, RootCAs: c.authority.Pool()}
+	if c.certificate != nil {
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.certificate, nil }
+	}
+	return config
+}
 
 // An Answer is the answer to a request.
 type Answer struct {
@@ -54,7 +71,7 @@ func (c *Client) Do(method, url string, header http.Header) (*Answer, error) {
 	req.Header.Set("User-Agent", a.agent)
 	transport := &http.Transport{
 		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{RootCAs: c.authority.Pool()},
+		TLSClientConfig:   c.config(req.URL.Hostname()),
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "tcp", c.program.front(req.URL.Scheme))
@@ -100,7 +117,7 @@ func (c *Client) Handshake(name string, change func(*tls.Config)) (Record, error
 		c.program.t.Fatal(err)
 	}
 	defer raw.Close()
-	config := &tls.Config{ServerName: name, RootCAs: c.authority.Pool()}
+	config := c.config(name)
 	if change != nil {
 		change(config)
 	}

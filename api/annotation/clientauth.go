@@ -1,0 +1,168 @@
+package annotation
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// ClientAuth is what the annotations say of client certificates.
+type ClientAuth struct {
+	// Secret is auth-tls-secret as written: whose Secret it may be is for the
+	// reader of the Ingress to judge.
+	Secret string
+	// Verify is auth-tls-verify-client; VerifyUnset if it is not there.
+	Verify VerifyClient
+	// Depth is auth-tls-verify-depth plus one; 0 if it is not set.
+	Depth int
+	// ErrorPage is an absolute URL, or "".
+	ErrorPage string
+	// Failure is auth-tls-failure; FailureUnset if it is not there.
+	Failure ClientAuthFailure
+	// MatchCN is a regular expression for the whole common name, without "CN=".
+	MatchCN string
+	// MatchSANs are names with commas between them.
+	MatchSANs string
+	// PassCertificate sends the certificate to the backend.
+	PassCertificate bool
+}
+
+// Asks reports whether any client certificate is asked for.
+func (c *ClientAuth) Asks() bool {
+	switch c.Verify {
+	case VerifyOff:
+		return false
+	case VerifyUnset:
+		return c.Secret != ""
+	}
+	return true
+}
+
+// SANs returns MatchSANs, one by one.
+func (c *ClientAuth) SANs() []string {
+	if c.MatchSANs == "" {
+		return nil
+	}
+	return strings.Split(c.MatchSANs, ",")
+}
+
+// VerifyClient is a value of auth-tls-verify-client.
+type VerifyClient uint8
+
+// What is asked for.
+const (
+	VerifyUnset VerifyClient = iota
+	VerifyOn
+	VerifyOff
+	VerifyOptional
+	VerifyOptionalNoCA
+)
+
+// ClientAuthFailure is a value of auth-tls-failure.
+type ClientAuthFailure uint8
+
+// What a client gets that has not a good certificate.
+const (
+	FailureUnset ClientAuthFailure = iota
+	// FailureHandshake: its handshake is refused.
+	FailureHandshake
+	// FailurePage: every request is answered with an error.
+	FailurePage
+)
+
+func parseVerifyClient(s *Settings, value string) error {
+	words := map[string]VerifyClient{
+		"on": VerifyOn, "off": VerifyOff, "optional": VerifyOptional, "optional_no_ca": VerifyOptionalNoCA,
+	}
+	v, ok := words[strings.ToLower(value)]
+	if !ok {
+		return fmt.Errorf(`want "on", "off", "optional" or "optional_no_ca", found %s`, quote(value))
+	}
+	s.ClientAuth.Verify = v
+	return nil
+}
+
+func parseClientAuthFailure(s *Settings, value string) error {
+	switch strings.ToLower(value) {
+	case "handshake":
+		s.ClientAuth.Failure = FailureHandshake
+	case "page":
+		s.ClientAuth.Failure = FailurePage
+	default:
+		return fmt.Errorf(`want "handshake" or "page", found %s`, quote(value))
+	}
+	return nil
+}
+
+func parseClientAuthSecret(s *Settings, value string) error {
+	if value == "" {
+		return errors.New("want the name of a Secret, found none")
+	}
+	s.ClientAuth.Secret = value
+	return nil
+}
+
+func parseClientAuthDepth(s *Settings, value string) error {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 || n > maxCount {
+		return fmt.Errorf("want a whole number from 0 to %d, found %s", maxCount, quote(value))
+	}
+	s.ClientAuth.Depth = n + 1
+	return nil
+}
+
+func parseErrorPage(s *Settings, value string) error {
+	u, err := url.Parse(value)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.ContainsAny(value, "\r\n\t ") {
+		return fmt.Errorf("want an absolute URL with http or https, found %s", quote(value))
+	}
+	s.ClientAuth.ErrorPage = value
+	return nil
+}
+
+// parseMatchCN takes the expressions of ingress-nginx, which begin with "CN=".
+// There they match any part of the whole subject, so that "CN=al" would let in
+// "CN=alice" and "O=CN=al"; here the whole common name has to match.
+func parseMatchCN(s *Settings, value string) error {
+	expr, ok := strings.CutPrefix(value, "CN=")
+	if !ok || expr == "" {
+		return fmt.Errorf(`want "CN=" and a regular expression for the common name, found %s`, quote(value))
+	}
+	if _, err := regexp.Compile(expr); err != nil {
+		return fmt.Errorf("want a regular expression of RE2 behind CN=, found %s", quote(value))
+	}
+	s.ClientAuth.MatchCN = expr
+	return nil
+}
+
+func parseMatchSANs(s *Settings, value string) error {
+	var names []string
+	for part := range strings.SplitSeq(value, ",") {
+		name := strings.TrimSpace(part)
+		if !isSAN(name) {
+			return fmt.Errorf("want DNS names (with *. for one label), IP or e-mail addresses or URIs with commas between them, found %s", quote(value))
+		}
+		names = append(names, name)
+	}
+	s.ClientAuth.MatchSANs = strings.Join(names, ",")
+	return nil
+}
+
+func isSAN(name string) bool {
+	if strings.Contains(name, "://") {
+		u, err := url.Parse(name)
+		return err == nil && u.Scheme != "" && u.Host != ""
+	}
+	if user, domain, ok := strings.Cut(name, "@"); ok {
+		return user != "" && domain != "" && !strings.Contains(domain, "@")
+	}
+	if _, err := netip.ParseAddr(name); err == nil {
+		return true
+	}
+	name = strings.TrimPrefix(name, "*.")
+	return name != "" && strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789-_.") == "" && !strings.Contains(name, "..")
+}
