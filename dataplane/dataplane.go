@@ -109,6 +109,9 @@ type Config struct {
 	// MaxConns bounds the connections that are open at once, MaxHandshakes the
 	// handshakes, on each listener. 0 means no limit.
 	MaxConns, MaxHandshakes int
+	// PassthroughIdleTimeout ends a connection that is passed through when nothing
+	// moves on it, in either direction, for about as long. 0 means 10 min.
+	PassthroughIdleTimeout time.Duration
 	// DrainTimeout is how long exchanges may go on after Run was told to end.
 	// 0 means 30 s.
 	DrainTimeout time.Duration
@@ -131,6 +134,10 @@ type DataPlane struct {
 	// handshakes calls those who embed the data plane.
 	handshakes *handshakeCalls
 	closing    sync.Once
+	// passing ends, by stopPassing, when no connection is to be passed through any
+	// more.
+	passing     context.Context
+	stopPassing context.CancelFunc
 
 	// publishing serialises Publish and guards the fields below.
 	publishing sync.Mutex
@@ -148,6 +155,7 @@ func New(cfg Config) (*DataPlane, error) {
 	if d.log == nil {
 		d.log = slog.Default()
 	}
+	d.passing, d.stopPassing = context.WithCancel(context.Background())
 	d.upstreams = upstream.New(upstream.Config{
 		Dial:          cfg.Dial,
 		Resolve:       cfg.Resolve,
@@ -223,6 +231,7 @@ func (d *DataPlane) listen() error {
 		c.Handler = d.serve
 		c.Admit = d.cfg.Admit
 		c.KeyLog = d.cfg.KeyLog
+		c.Passthrough = d.passthrough
 		c.Limits = limits
 		c.NextProtos = []string{"h2", "http/1.1"}
 		c.HandshakeTimeout = d.cfg.HandshakeTimeout

@@ -81,6 +81,7 @@ func (d *DataPlane) unended() *outcome.Drain {
 // that does not run. Calling it again does nothing.
 func (d *DataPlane) Close() {
 	d.closing.Do(func() {
+		d.stopPassing()
 		if d.proxy != nil {
 			d.proxy.Close()
 			d.http1.Close()

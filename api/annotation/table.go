@@ -1,6 +1,10 @@
 package annotation
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Settings are the values of an object's annotations, one field a row of the
 // table that is supported.
@@ -16,6 +20,10 @@ type Settings struct {
 	MaxBody int64
 	Tries   int
 	Backend Protocol
+	// SSLPassthrough carries the connections of the hosts to the backend as they
+	// are, PassthroughProxyHeader with a PROXY protocol header before them.
+	SSLPassthrough         bool
+	PassthroughProxyHeader bool
 	// TLSPolicy is the name of a TLS policy; "" is that of the class.
 	TLSPolicy string
 	// HTTP2 offers HTTP/2 over TLS.
@@ -230,6 +238,26 @@ var table = []Annotation{
 		Text: "Cipher suites of TLS 1.2 and older that are accepted on the hosts that the Ingress declares in `tls`, in OpenSSL's notation. Of them count those that the host's policy accepts and Go has; keywords such as `HIGH` do not. Go decides the order.",
 		set: func(s *Settings, value string) error {
 			s.SSLCiphers = value
+			return nil
+		},
+	},
+	{
+		Name: "ssl-passthrough", Kind: Bool, Effect: Protects, Default: "false",
+		Text: "Carries the TLS connections of the hosts of this Ingress to the Service of their path `/`, by the server name in the ClientHello and without decrypting them. All other paths and annotations have no effect on these hosts, and plain HTTP is redirected. It needs the flag `--enable-ssl-passthrough`.",
+		set:  parseBool(func(s *Settings) *bool { return &s.SSLPassthrough }),
+	},
+	{
+		Name: "ssl-passthrough-proxy-protocol", Kind: Word, Effect: Protects, Default: "off",
+		Text: "Whether a connection that is passed through begins with a PROXY protocol header, which names the client: `v2` or `off`.",
+		set: func(s *Settings, value string) error {
+			switch strings.ToLower(value) {
+			case "v2":
+				s.PassthroughProxyHeader = true
+			case "off":
+				s.PassthroughProxyHeader = false
+			default:
+				return fmt.Errorf("want v2 or off, found %s", quote(value))
+			}
 			return nil
 		},
 	},

@@ -19,7 +19,7 @@ type settings struct {
 	httpAddr, httpsAddr, adminAddr, debugAddr string
 	externalHTTPSPort                         int
 	class, controllerName                     string
-	withoutClass                              bool
+	withoutClass, sslPassthrough              bool
 	defaultCert, defaultKey                   string
 	selfSigned                                bool
 	tlsReload                                 bool
@@ -74,6 +74,7 @@ func (s *settings) bind(f *pflag.FlagSet) {
 func (s *settings) bindClass(f *pflag.FlagSet) {
 	f.StringVar(&s.class, "class", translate.DefaultClass, "Name of the ingress class to serve where no IngressClass object decides.")
 	f.StringVar(&s.controllerName, "controller-name", translate.DefaultControllerName, "The spec.controller of the IngressClasses to serve.")
+	f.BoolVar(&s.sslPassthrough, "enable-ssl-passthrough", false, "Let the annotation ssl-passthrough carry TLS connections to backends undecrypted.")
 	f.BoolVar(&s.withoutClass, "watch-ingress-without-class", false, "Serve Ingresses that name no class, too.")
 }
 
@@ -158,5 +159,5 @@ func (s *settings) level() (slog.Level, error) {
 // options is how Kubernetes objects are translated. The default certificate is
 // none of it: [board] adds it.
 func (s *settings) options() translate.Options {
-	return translate.Options{ControllerName: s.controllerName, Class: s.class, WithoutClass: s.withoutClass, FIPS: fips140.Enabled()}
+	return translate.Options{ControllerName: s.controllerName, Class: s.class, WithoutClass: s.withoutClass, SSLPassthrough: s.sslPassthrough, FIPS: fips140.Enabled()}
 }

@@ -125,6 +125,8 @@ func options(t *testing.T, comment []byte) (translate.Options, time.Time) {
 			opts.FIPS = true
 		case "controller":
 			opts.ControllerName = words[2]
+		case "ssl-passthrough":
+			opts.SSLPassthrough = true
 		case "without-class":
 			opts.WithoutClass = true
 		default:

@@ -56,6 +56,9 @@ func (t *Translator) buildHost(name string, now time.Time) *builtHost {
 	}
 	claims := slices.SortedFunc(maps.Values(t.claims[name]), older)
 	claims = b.counting(claims)
+	if b.out.host = b.passthrough(claims); b.out.host != nil {
+		return b.out
+	}
 	host := &snapshot.Host{
 		Name:   name,
 		Origin: claims[0].at(claims[0].field),

@@ -116,6 +116,8 @@ type Options struct {
 	WithoutClass bool
 	// HostOwnership decides between namespaces. Default [OwnedByNamespace].
 	HostOwnership HostOwnership
+	// SSLPassthrough lets the annotation ssl-passthrough have an effect.
+	SSLPassthrough bool
 	// UnknownSNI, DefaultCertificate and TrustedCIDRs go into the Spec as they
 	// are.
 	UnknownSNI         snapshot.UnknownSNI

@@ -22,8 +22,9 @@ func TestIncrementalEqualsFromScratch(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			w := newWorld(t, seed)
 			opts := translate.Options{
-				HostOwnership: translate.HostOwnership(seed % 2),
-				WithoutClass:  seed%3 == 0,
+				HostOwnership:  translate.HostOwnership(seed % 2),
+				WithoutClass:   seed%3 == 0,
+				SSLPassthrough: seed%4 < 2,
 			}
 			tr := translate.New(opts)
 			endpoints := map[string][]snapshot.Endpoint{}
@@ -138,7 +139,7 @@ func TestResultsAreShared(t *testing.T) {
 }
 
 func TestDefaultCertificate(t *testing.T) {
-	w := newWorld(t, 1)
+	w := newWorld(t, 4)
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	tr := translate.New(translate.Options{UnknownSNI: snapshot.UnknownSNIDefaultCert, TrustedCIDRs: trusted, WithoutClass: true})
 	for range 50 {
@@ -151,7 +152,7 @@ func TestDefaultCertificate(t *testing.T) {
 		t.Errorf("SetDefaultCertificate: the default certificates are %v and %v", old.DefaultCertificate, now.DefaultCertificate)
 	}
 	if !slices.Equal(old.Hosts, now.Hosts) || !slices.Equal(old.Pools, now.Pools) || len(now.Hosts) == 0 {
-		t.Errorf("SetDefaultCertificate made hosts or pools anew, or there are none")
+		t.Errorf("SetDefaultCertificate made hosts or pools anew, or there are none: %d hosts, %v %v", len(now.Hosts), slices.Equal(old.Hosts, now.Hosts), slices.Equal(old.Pools, now.Pools))
 	}
 	if now.UnknownSNI != snapshot.UnknownSNIDefaultCert || !slices.Equal(now.TrustedCIDRs, trusted) {
 		t.Errorf("UnknownSNI, TrustedCIDRs = %v, %v, want what the options say", now.UnknownSNI, now.TrustedCIDRs)

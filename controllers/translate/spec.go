@@ -89,6 +89,7 @@ func sameAnswer(a, b *snapshot.Answer) bool {
 func sameTLS(a, b *snapshot.TLS) bool {
 	return a == nil && b == nil ||
 		a != nil && b != nil && a.Origin == b.Origin && slices.Equal(a.Certificates, b.Certificates) &&
+			a.Passthrough == b.Passthrough && a.PassthroughProxyHeader == b.PassthroughProxyHeader &&
 			a.Policy == b.Policy && a.NoHTTP2 == b.NoHTTP2 && sameClientAuth(a.ClientAuth, b.ClientAuth)
 }
 

@@ -101,6 +101,9 @@ const (
 	CertificateRSAOnly         Reason = "CertificateRSAOnly"
 	ClientAuthWithoutTLS       Reason = "ClientAuthWithoutTLS"
 	ClientAuthConflictLost     Reason = "ClientAuthConflictLost"
+	PassthroughDisabled        Reason = "PassthroughDisabled"
+	PassthroughWithoutRoot     Reason = "PassthroughWithoutRoot"
+	PassthroughPathIgnored     Reason = "PassthroughPathIgnored"
 )
 
 // TLS policies, and the parameters that define them.
@@ -165,6 +168,9 @@ var reasons = []ReasonInfo{
 	{CertificateConflictLost, "The certificate of a host is decided by an older Ingress that declares it as well."},
 	{CertificateKeyWeak, "The certificate that is served has an RSA key of less than 2048 bits."},
 	{CertificateRSAOnly, "A host has a certificate with an RSA key alone, whose handshakes cost many times those of ECDSA. This advice is given by `cardea check` alone."},
+	{PassthroughDisabled, "The Ingress wants its hosts passed through, and the flag --enable-ssl-passthrough is not set."},
+	{PassthroughWithoutRoot, "The Ingress wants a host passed through whose path / it does not serve, or that has no name."},
+	{PassthroughPathIgnored, "A path of the Ingress is not served, because the host's connections are passed through undecrypted."},
 
 	{ParametersNotFound, "An IngressClass names parameters that do not exist; the strict defaults apply to the class."},
 	{ParametersInvalid, "The parameters of an IngressClass cannot be applied; its hosts have the TLS policy intermediate and the strict defaults apply to the rest."},

@@ -224,6 +224,11 @@ func (w *world) ingress(name types.NamespacedName) *networkingv1.Ingress {
 			in.Annotations[choice[0]] = pick(w, choice[1:]...)
 		}
 	}
+	for _, key := range []string{"cardea.dev/ssl-passthrough", "cardea.dev/ssl-passthrough-proxy-protocol"} {
+		if w.chance(15) {
+			in.Annotations[key] = pick(w, "true", "false", "v2")
+		}
+	}
 	for range w.rand.IntN(3) {
 		rule := networkingv1.IngressRule{Host: w.host()}
 		if w.chance(90) {

@@ -81,7 +81,7 @@ func (c *conn) readProxyHeader(policy *snapshot.Connections) failure {
 		case length > 0:
 			c.proxied(h, length)
 			if len(b) > length {
-				c.replay = b[length:]
+				c.ahead = &ahead{b: b[length:]}
 			}
 			_ = c.Conn.SetReadDeadline(time.Time{})
 			return failure{reason: outcome.OK}

@@ -132,7 +132,7 @@ func TestRow60RealAddressByPROXY(t *testing.T) {
 	w.restrict(&snapshot.ConnectionPolicy{ProxyProtocol: prefixes("127.0.0.0/8"), Deny: prefixes("192.0.2.66/32", "127.0.0.0/8")})
 	for _, header := range []string{
 		"PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n",
-		string(appendProxyV2(nil, client4, local4)),
+		string(AppendProxyHeader(nil, client4, local4)),
 	} {
 		got := w.welcomed([]byte(header))
 		if got.Remote != client4 || got.Local != local4 || !got.Proxy.Addr().IsLoopback() || got.BytesIn <= int64(len(header)) {
@@ -171,7 +171,7 @@ func TestRow60RealAddressByPROXY(t *testing.T) {
 func TestRow60PROXYOnAPlainListener(t *testing.T) {
 	w := newWorld(t, func(cfg *Config) { cfg.Name, cfg.TLS = "http", false })
 	w.restrict(&snapshot.ConnectionPolicy{ProxyProtocol: prefixes("127.0.0.0/8")})
-	for _, header := range []string{"PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n", string(appendProxyV2(nil, client4, local4))} {
+	for _, header := range []string{"PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n", string(AppendProxyHeader(nil, client4, local4))} {
 		c := w.dial()
 		if _, err := c.Write([]byte(header + "ping")); err != nil {
 			t.Fatal(err)
@@ -269,7 +269,7 @@ func TestRow60AdmitOfTheEmbedder(t *testing.T) {
 	// It is asked after the policy, about the real address.
 	w.restrict(&snapshot.ConnectionPolicy{ProxyProtocol: prefixes("127.0.0.0/8")})
 	answer.Store(outcome.OK)
-	if got := w.welcomed(appendProxyV2(nil, client4, local4)); got.Stamp != client4.String() {
+	if got := w.welcomed(AppendProxyHeader(nil, client4, local4)); got.Stamp != client4.String() {
 		t.Errorf("Stamp = %v, want %v", got.Stamp, client4)
 	}
 }

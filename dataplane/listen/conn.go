@@ -29,8 +29,8 @@ type conn struct {
 	// hs is nil on a plain listener.
 	hs *handshake
 
-	// replay holds what was read ahead and is not yet given to Read.
-	replay []byte
+	// ahead is what was read ahead and is not yet given to Read; nil if nothing is.
+	ahead *ahead
 	// preface is the length of the PROXY header.
 	preface int64
 	// place counts the connection against the limits of its address, if any.
@@ -71,8 +71,8 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 // Read counts, and lets the handshake see what comes.
 func (c *conn) Read(p []byte) (int, error) {
-	if c.replay != nil {
-		return c.reread(p), nil
+	if c.ahead != nil {
+		return c.reread(p)
 	}
 	n, err := c.Conn.Read(p)
 	if n > 0 {
@@ -88,7 +88,7 @@ func (c *conn) Read(p []byte) (int, error) {
 // included. It is for who waits long and should hold little. Its errors are those
 // of Read's deadline and of Close, and errors.ErrUnsupported.
 func (c *conn) AwaitInput() error {
-	if c.replay != nil {
+	if c.ahead != nil {
 		return nil
 	}
 	if a, ok := c.Conn.(interface{ AwaitInput() error }); ok {
@@ -97,16 +97,33 @@ func (c *conn) AwaitInput() error {
 	return errors.ErrUnsupported
 }
 
+// ahead is what was read of a connection before its time. Read gives b, then err,
+// if there is one, and then reads on.
+type ahead struct {
+	b   []byte
+	err error
+}
+
 // reread reads what was read ahead.
-func (c *conn) reread(p []byte) int {
-	n := copy(p, c.replay)
-	if c.replay = c.replay[n:]; len(c.replay) == 0 {
-		c.replay = nil
+func (c *conn) reread(p []byte) (int, error) {
+	n, err := copy(p, c.ahead.b), error(nil)
+	if len(c.ahead.b) == 0 {
+		err = c.ahead.err
 	}
+	c.consume(n)
 	if n > 0 && c.hs != nil && c.hs.running {
 		c.received(p[:n])
 	}
-	return n
+	return n, err
+}
+
+// consume takes n bytes off what was read ahead. An error stays until it is alone
+// and was given.
+func (c *conn) consume(n int) {
+	a := c.ahead
+	if a.b = a.b[n:]; len(a.b) == 0 && (n == 0 || a.err == nil) {
+		c.ahead = nil
+	}
 }
 
 // Write counts.

@@ -84,6 +84,10 @@ func (l *Listener) authenticate(c *conn) {
 		l.refuse(c, f)
 		return
 	}
+	if host, hello := l.passthrough(c); host != nil {
+		l.pass(c, host, hello)
+		return
+	}
 	tc := tls.Server(c, l.tls)
 	if c.shake(tc) {
 		go l.serve(c, &secured{Conn: tc, c: c})
@@ -102,7 +106,9 @@ func (c *conn) shake(tc *tls.Conn) (ok bool) {
 	// Deadlines, not a context: they tell read from write, and the first byte can
 	// move the one for reading.
 	_ = c.Conn.SetWriteDeadline(c.info.Accepted.Add(bounds.timeout))
-	_ = c.Conn.SetReadDeadline(c.info.Accepted.Add(bounds.firstByte))
+	if !h.begun {
+		_ = c.Conn.SetReadDeadline(c.info.Accepted.Add(bounds.firstByte))
+	}
 	h.running = true
 	err := tc.Handshake()
 	h.running = false
@@ -200,6 +206,12 @@ func plain[T ~uint16](ids []T) []uint16 {
 // another owner.
 func (h *handshake) certificate(hello *tls.ClientHelloInfo, spec *snapshot.Spec, host *snapshot.Host) *refusal {
 	if host != nil {
+		if host.TLS.Passthrough != "" {
+			// The table has changed between the look ahead and now, or the hello has
+			// a form that the look ahead does not read. What is to be passed through
+			// is not terminated, whatever there is to do it with.
+			return refuseNoCertificate
+		}
 		if h.Certificate = choose(hello, host.TLS); h.Certificate != nil {
 			return nil
 		}

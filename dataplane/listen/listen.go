@@ -67,6 +67,11 @@ type Config struct {
 	// It runs in the connection's goroutine, may block that one alone, and may set
 	// Stamp.
 	Admit func(*outcome.Conn) outcome.Reason
+	// Passthrough, if not nil, carries a connection to a host that is passed through
+	// to one of its endpoints, from the ClientHello on, until it ends; it sets
+	// Endpoint and Attempts. An error says that no endpoint got it. With nil no host
+	// is passed through, and clients that ask for one are refused.
+	Passthrough func(client net.Conn, host *snapshot.Host, h *outcome.Handshake) *outcome.Error
 	// Limits counts connections for the limits of the policy. Listeners that share
 	// one are limited together. Nil means one of its own.
 	Limits *Limits

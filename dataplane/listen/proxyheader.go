@@ -187,9 +187,9 @@ func checkProxyTLVs(header []byte, at int) error {
 	return nil
 }
 
-// appendProxyV2 appends a header of version 2 that names client and the address
-// that it reached. Without a pair of addresses it is one of the kind UNSPEC.
-func appendProxyV2(b []byte, client, local netip.AddrPort) []byte {
+// AppendProxyHeader appends a PROXY header of version 2 that names client and the
+// address that it reached. Without a pair of addresses it is one of the kind UNSPEC.
+func AppendProxyHeader(b []byte, client, local netip.AddrPort) []byte {
 	b = append(b, proxyV2Start...)
 	if !client.IsValid() || !local.IsValid() {
 		return append(b, 0x21, 0x00, 0, 0)

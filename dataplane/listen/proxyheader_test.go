@@ -26,7 +26,7 @@ func tlv(kind byte, value string) []byte {
 }
 
 // ends are the addresses of client4 and local4 as version 2 has them.
-var ends = appendProxyV2(nil, client4, local4)[proxyV2Fix:]
+var ends = AppendProxyHeader(nil, client4, local4)[proxyV2Fix:]
 
 // summed sets the checksum of a header whose first TLV is a checksum of zeros.
 func summed(header []byte) []byte {
@@ -46,7 +46,7 @@ func TestRow60ProxyHeader(t *testing.T) {
 		{"v1 unknown", "PROXY UNKNOWN\r\n", netip.AddrPort{}, netip.AddrPort{}},
 		{"v1 unknown with anything", "PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535\r\n", netip.AddrPort{}, netip.AddrPort{}},
 		{"v2 IPv4", string(v2(0x21, 0x11, ends)), client4, local4},
-		{"v2 IPv6", string(appendProxyV2(nil, client6, local6)), client6, local6},
+		{"v2 IPv6", string(AppendProxyHeader(nil, client6, local6)), client6, local6},
 		{"v2 IPv4 with TLVs", string(v2(0x21, 0x11, ends, tlv(0x01, "h2"), tlv(0x20, strings.Repeat("x", 2000)), tlv(0xea, ""))), client4, local4},
 		{"v2 with a checksum", string(summed(v2(0x21, 0x11, ends, tlv(0x03, "\x00\x00\x00\x00"), tlv(0x04, "padding")))), client4, local4},
 		{"v2 local", string(v2(0x20, 0x11, ends)), netip.AddrPort{}, netip.AddrPort{}},
@@ -54,7 +54,7 @@ func TestRow60ProxyHeader(t *testing.T) {
 		{"v2 of no family", string(v2(0x21, 0x00, []byte("whatever"))), netip.AddrPort{}, netip.AddrPort{}},
 		{"v2 of a datagram", string(v2(0x21, 0x12, ends)), netip.AddrPort{}, netip.AddrPort{}},
 		{"v2 of a Unix socket", string(v2(0x21, 0x31, make([]byte, 216))), netip.AddrPort{}, netip.AddrPort{}},
-		{"v2 of nothing known", string(appendProxyV2(nil, client4, netip.AddrPort{})), netip.AddrPort{}, netip.AddrPort{}},
+		{"v2 of nothing known", string(AppendProxyHeader(nil, client4, netip.AddrPort{})), netip.AddrPort{}, netip.AddrPort{}},
 	}
 	for _, test := range good {
 		h, n, err := parseProxyHeader([]byte(test.header + "GET / HTTP/1.1\r\n"))
@@ -117,7 +117,7 @@ func FuzzProxyHeader(f *testing.F) {
 	f.Add(v2(0x20, 0x00))
 	f.Add(v2(0x21, 0x11, ends, tlv(1, "h2")))
 	f.Add(summed(v2(0x21, 0x11, ends, tlv(0x03, "\x00\x00\x00\x00"), tlv(0x04, "padding"))))
-	f.Add(appendProxyV2(nil, client6, local6))
+	f.Add(AppendProxyHeader(nil, client6, local6))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, n, err := parseProxyHeader(b)
 		if h.client.IsValid() != h.local.IsValid() || h.client.IsValid() && (err != nil || n == 0) {
@@ -146,8 +146,8 @@ func FuzzProxyHeader(f *testing.F) {
 		if !h.client.IsValid() {
 			return
 		}
-		if again, _, err := parseProxyHeader(appendProxyV2(nil, h.client, h.local)); again != h || err != nil {
-			t.Errorf("parseProxyHeader(appendProxyV2(%v, %v)) = %+v, %v", h.client, h.local, again, err)
+		if again, _, err := parseProxyHeader(AppendProxyHeader(nil, h.client, h.local)); again != h || err != nil {
+			t.Errorf("parseProxyHeader(AppendProxyHeader(%v, %v)) = %+v, %v", h.client, h.local, again, err)
 		}
 	})
 }

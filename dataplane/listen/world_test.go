@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -80,6 +81,9 @@ func (w *world) config(change func(*Config)) Config {
 		},
 		Handler: echo,
 	}
+	if lookingAhead {
+		cfg.Passthrough = passNobody
+	}
 	if change != nil {
 		change(&cfg)
 	}
@@ -100,8 +104,15 @@ func (w *world) run(l *Listener) {
 	})
 }
 
+// lookingAhead makes every table have a host that is passed through, so that every
+// ClientHello is looked at before crypto/tls gets it.
+var lookingAhead bool
+
 func (w *world) publish(spec *snapshot.Spec) {
 	w.Helper()
+	if lookingAhead && !slices.ContainsFunc(spec.Pools, func(p *snapshot.Pool) bool { return p.ID == "db" }) {
+		spec = lookAhead(spec)
+	}
 	s, err := snapshot.Compile(nil, spec, nil)
 	if err != nil {
 		w.Fatalf("Compile() = %v, want nil", err)

@@ -49,6 +49,11 @@ func (o *Observer) logHandshake(h *outcome.Handshake, only map[string]bool) {
 	if h.Policy != nil {
 		e.str("policy", h.Policy.Name)
 	}
+	e.str("pool", h.Pool)
+	e.addr("endpoint", h.Endpoint)
+	if h.Attempts > 0 {
+		e.int("attempts", int64(h.Attempts))
+	}
 	e.str("version", versionName(h.Version))
 	e.str("cipher", cipherName(h.CipherSuite))
 	e.str("curve", curveName(h.Curve))
@@ -87,7 +92,7 @@ var handshakeFields = []string{
 	"listener", "remote", "local", "proxy", "result", "reason", "err", "alert", "alert_sent", "duration_seconds", "bytes_in", "bytes_out",
 	"hello", "first_bytes", "ja4", "sni", "host", "ingress", "field",
 	"offered_versions", "offered_ciphers", "offered_curves", "offered_schemes", "offered_extensions", "offered_alpn",
-	"policy", "version", "cipher", "curve", "alpn", "resumed", "hello_retried", "ech",
+	"pool", "endpoint", "attempts", "policy", "version", "cipher", "curve", "alpn", "resumed", "hello_retried", "ech",
 	"cert", "cert_serial", "cert_key", "cert_not_before", "cert_not_after", "default_cert",
 	"client_subject", "client_issuer", "client_serial", "client_cert", "client_not_before", "client_not_after",
 	"client_dns", "client_uri", "client_email", "client_ip", "client_verified", "client_verify_err",

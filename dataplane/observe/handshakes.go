@@ -23,8 +23,8 @@ func (m *metrics) handshake(h *outcome.Handshake) {
 	case outcome.Done:
 		s.done.Observe(h.Duration.Seconds())
 		m.negotiatedOf(s, negotiatedKey{h.Version, h.CipherSuite, h.Curve, h.Resumed, policyOf(h)}).Inc()
-	case outcome.Filtered:
-		// It was over before there was a handshake.
+	case outcome.Filtered, outcome.Passthrough:
+		// It was over before there was a handshake, or is its endpoint's.
 	case outcome.Timeout:
 		s.timeout.Observe(h.Duration.Seconds())
 	default:

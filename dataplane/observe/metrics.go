@@ -117,7 +117,7 @@ func newMetrics(cfg Config) *metrics {
 		open: b.gaugesBy("cardea_connections_open", "Connections that are open now.", "listener"),
 
 		handshakes: b.counters("cardea_tls_handshakes_total",
-			"TLS handshakes by the declared host that the client asked for, result (done, failed, timeout, filtered) and reason. Host _unknown: the client named a host that no Ingress declares; _none: it named none.",
+			"TLS handshakes by the declared host that the client asked for, result (done, failed, timeout, filtered, passthrough) and reason. Host _unknown: the client named a host that no Ingress declares; _none: it named none.",
 			"listener", "host", "result", "reason"),
 		handshakeDuration: b.histograms("cardea_tls_handshake_duration_seconds",
 			"Time from accept to the end of the handshake, by result.", requestBuckets, "listener", "result"),

@@ -45,6 +45,9 @@ const (
 	Timeout Result = "timeout"
 	// Filtered: the connection was turned away before a byte of TLS was read.
 	Filtered Result = "filtered"
+	// Passthrough: the connection was carried to an endpoint of its host, which did
+	// the handshake; what came of that is not known here.
+	Passthrough Result = "passthrough"
 )
 
 // A Conn is one client connection. What is known at accept is set by listen and
@@ -85,7 +88,8 @@ type Handshake struct {
 	Reason Reason
 	// Err is the underlying error's text, for logs. Empty on success.
 	Err string
-	// Duration from accept to the end of the handshake (not to the first record).
+	// Duration from accept to the end of the handshake (not to the first record); of
+	// a passthrough, to the end of the connection.
 	Duration time.Duration
 	// BytesIn and BytesOut when the outcome was decided.
 	BytesIn, BytesOut int64
@@ -140,6 +144,11 @@ type Handshake struct {
 	// Alert is the name of the alert that the client sent ("unknown_ca"), or "";
 	// AlertSent that of the one that the client was sent.
 	Alert, AlertSent string
+	// Pool and Endpoint are where a passthrough goes; Attempts counts the endpoints
+	// that were tried.
+	Pool     string
+	Endpoint netip.AddrPort
+	Attempts int
 	// ClientCertificate is the leaf the client presented, accepted or not; nil if
 	// none.
 	ClientCertificate *ClientCertificate

@@ -32,6 +32,9 @@ func checkHost(h *Host) error {
 		if h.Name == "" {
 			return fmt.Errorf("snapshot: host \"\" of %s: no server name asks for it, so it cannot have TLS", h.Origin)
 		}
+		if h.TLS.Passthrough != "" && len(h.TLS.Certificates) > 0 {
+			return fmt.Errorf("snapshot: host %q of %s: passed through, and with certificates", h.Name, h.TLS.Origin)
+		}
 		for i, c := range h.TLS.Certificates {
 			if c == nil || c.TLS == nil || c.TLS.Leaf == nil {
 				return fmt.Errorf("snapshot: host %q of %s: certificate %d is not a parsed one", h.Name, h.TLS.Origin, i)

@@ -35,6 +35,7 @@ func Compile(prev *Snapshot, spec *Spec, bind func(*Route) any) (*Snapshot, erro
 		certificates: prev.certificates.edit(),
 		catchAll:     prev.catchAll,
 		routes:       prev.routes,
+		passthroughs: prev.passthroughs,
 	}
 	if prev.hosts.len == 0 {
 		c.hosts.reserve(len(spec.Hosts))
@@ -65,6 +66,7 @@ func Compile(prev *Snapshot, spec *Spec, bind func(*Route) any) (*Snapshot, erro
 		pools:        c.pools.done(),
 		certificates: c.certificates.done(),
 		routes:       c.routes,
+		passthroughs: c.passthroughs,
 		security:     c.security,
 		special:      c.special,
 	}, nil
@@ -80,6 +82,7 @@ type compilation struct {
 	certificates edit[int]
 	catchAll     *host
 	routes       int
+	passthroughs int
 	security     Security
 	special      int
 	// removed holds the pools that spec no longer has: they go last, when the
@@ -158,6 +161,13 @@ func (c *compilation) take(old *Host) *host {
 	if old.TLS == nil {
 		return before
 	}
+	if old.TLS.Passthrough != "" {
+		c.passthroughs--
+		if ref, ok := c.pools.find(old.TLS.Passthrough); ok {
+			ref.refs--
+			c.pools.set(old.TLS.Passthrough, ref)
+		}
+	}
 	for _, cert := range old.TLS.Certificates {
 		if n, _ := c.certificates.find(cert.Digest); n > 1 {
 			c.certificates.set(cert.Digest, n-1)
@@ -195,6 +205,20 @@ func (c *compilation) put(h *host) error {
 	if h.spec.TLS == nil {
 		return nil
 	}
+	if id := h.spec.TLS.Passthrough; id != "" {
+		ref, ok := c.pools.find(id)
+		if !ok {
+			return fmt.Errorf("snapshot: host %q: passthrough of %s names pool %q, which does not exist",
+				h.spec.Name, h.spec.TLS.Origin, id)
+		}
+		if ref.pool.TLS != nil {
+			return fmt.Errorf("snapshot: host %q: passthrough of %s names pool %q, to which TLS is spoken; the client speaks it already",
+				h.spec.Name, h.spec.TLS.Origin, id)
+		}
+		ref.refs++
+		c.pools.set(id, ref)
+		c.passthroughs++
+	}
 	for _, cert := range h.spec.TLS.Certificates {
 		n, _ := c.certificates.find(cert.Digest)
 		c.certificates.set(cert.Digest, n+1)
@@ -219,6 +243,9 @@ func (c *compilation) removePools() error {
 // danglingPool finds a route that names a pool which spec does not have.
 func (c *compilation) danglingPool(id string) error {
 	for _, h := range c.spec.Hosts {
+		if h.TLS != nil && h.TLS.Passthrough == id {
+			return fmt.Errorf("snapshot: host %q: passthrough of %s names pool %q, which does not exist", h.Name, h.TLS.Origin, id)
+		}
 		for _, r := range h.Routes {
 			if r.Pool == id {
 				return fmt.Errorf("snapshot: host %q: %s %s of %s names pool %q, which does not exist",

@@ -28,6 +28,8 @@ type Snapshot struct {
 	// certificates counts the hosts that serve a certificate, by digest.
 	certificates table[int]
 	routes       int
+	// passthroughs counts the hosts that are passed through.
+	passthroughs int
 	// security is that of the hosts that demand nothing of their own, special the
 	// number of hosts that demand something else.
 	security Security
@@ -139,6 +141,9 @@ func (s *Snapshot) Pool(id string) *Pool {
 	ref, _ := s.pools.findString(id)
 	return ref.pool
 }
+
+// Passthroughs returns the number of hosts that are passed through.
+func (s *Snapshot) Passthroughs() int { return s.passthroughs }
 
 // Counts says how much a snapshot holds.
 type Counts struct {

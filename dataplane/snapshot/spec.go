@@ -91,6 +91,13 @@ type TLS struct {
 	// host's TLS, at most one a key type. Empty: the host is declared but has no
 	// usable certificate and gets the UnknownSNI treatment.
 	Certificates []*Certificate
+	// Passthrough, if set, is the ID of the pool to which connections are carried
+	// as they are: the endpoints do the handshake. Nothing else here, and no route,
+	// applies to them then; certificates are none.
+	Passthrough string
+	// PassthroughProxyHeader puts a PROXY protocol header, version 2, before what
+	// is carried to the endpoint.
+	PassthroughProxyHeader bool
 	// Policy is nil for [Spec.TLSPolicy].
 	Policy *TLSPolicy
 	// NoHTTP2 offers HTTP/1.1 only.

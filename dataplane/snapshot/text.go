@@ -53,7 +53,13 @@ func (s *Spec) Text() string {
 func (h *Host) text(b *strings.Builder) {
 	name := cmp.Or(h.Name, "*")
 	fmt.Fprintf(b, "%s  owner%s\n", name, h.Origin.source())
-	if h.TLS != nil && len(h.TLS.Certificates) == 0 {
+	if h.TLS != nil && h.TLS.Passthrough != "" {
+		proxy := ""
+		if h.TLS.PassthroughProxyHeader {
+			proxy = "  proxy-protocol=v2"
+		}
+		fmt.Fprintf(b, "%s  TLS  passthrough -> pool %s%s%s\n", name, h.TLS.Passthrough, h.TLS.Origin.source(), proxy)
+	} else if h.TLS != nil && len(h.TLS.Certificates) == 0 {
 		fmt.Fprintf(b, "%s  TLS  none%s\n", name, h.TLS.Origin.source())
 	}
 	if h.TLS != nil {
