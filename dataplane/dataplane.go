@@ -133,6 +133,7 @@ type DataPlane struct {
 	tickets   tickets
 	// handshakes calls those who embed the data plane.
 	handshakes *handshakeCalls
+	ech        atomic.Pointer[snapshot.ECHKeys]
 	closing    sync.Once
 	// passing ends, by stopPassing, when no connection is to be passed through any
 	// more.

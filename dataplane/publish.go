@@ -56,6 +56,12 @@ func (d *DataPlane) publish(u snapshot.Update) error {
 	if u.Keys != nil {
 		d.tickets.published(u.Keys)
 	}
+	if u.ECH != nil {
+		d.ech.Store(u.ECH)
+		for _, l := range d.listeners {
+			l.SetECHKeys(u.ECH)
+		}
+	}
 	prev := d.current.Load()
 	if u.Spec == nil {
 		d.upstreams.Prepare(nil, u.Endpoints)

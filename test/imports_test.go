@@ -54,6 +54,8 @@ var mayImport = map[string][]string{
 	"cmd/cli":    {"*"},
 	"cmd/cardea": {"cmd/cli"},
 
+	"hack/echkey": {},
+
 	"test":         {},
 	"test/harness": {"*"},
 	"test/process": {},
@@ -62,6 +64,7 @@ var mayImport = map[string][]string{
 	"test/bench":   {},
 	"test/fips":    {},
 	"test/scale":   {},
+	"test/ech":     {},
 }
 
 // forbidden dependencies, direct or not, by prefix of the importing package.

@@ -29,13 +29,14 @@ type clusterSettings struct {
 	publishAddresses                  []string
 	updateStatus                      bool
 	electionID                        string
-	defaultSSLCertificate             string
+	defaultSSLCertificate, echSecret  string
 	eventsClientAddress               string
 	shutdownGraceSeconds              int
 	ticketSecret                      string
 	ticketRotation                    time.Duration
 	namespace, pod                    string
 	publishServiceName, defaultSecret types.NamespacedName
+	echSecretName                     types.NamespacedName
 }
 
 func newController() *cobra.Command {
@@ -84,6 +85,7 @@ func newController() *cobra.Command {
 	f.BoolVar(&s.updateStatus, "update-status", true, "Write the status of Ingresses.")
 	f.StringVar(&s.electionID, "election-id", "cardea-leader", "Name of the Lease whose holder is the leader.")
 	f.StringVar(&s.defaultSSLCertificate, "default-ssl-certificate", "", "NAMESPACE/NAME of the TLS Secret for clients that ask for no declared host.")
+	f.StringVar(&s.echSecret, echSecretFlag, "", "NAMESPACE/NAME of the Secret with the keys of Encrypted ClientHello: clients are told of that in ech.pem, further entries *.pem decrypt only.")
 	f.StringVar(&s.ticketSecret, "session-ticket-secret", "cardea-session-tickets", "Name of the Secret in POD_NAMESPACE with the secrets of TLS session tickets, which the leader makes and rotates; without it a session resumes only at the replica that began it.")
 	f.DurationVar(&s.ticketRotation, "session-ticket-rotation", controllers.DefaultTicketRotation, "How long a secret of session tickets is in use.")
 	f.StringVar(&s.eventsClientAddress, "events-client-address", string(controllers.ClientPrefix), "How much of client addresses Events tell the owners of Ingresses: full, prefix or none.")
@@ -131,6 +133,9 @@ func (s *clusterSettings) parse(f *pflag.FlagSet) error {
 	if s.defaultSSLCertificate != "" && s.selfSigned {
 		return usage("--default-ssl-certificate and --default-tls-self-signed exclude each other")
 	}
+	if s.echSecret != "" && len(s.echKeyFiles) > 0 {
+		return usage("--ech-secret and --ech-key-file exclude each other")
+	}
 	for _, n := range []struct {
 		flag, value string
 		to          *types.NamespacedName
@@ -138,6 +143,7 @@ func (s *clusterSettings) parse(f *pflag.FlagSet) error {
 		{"configmap", s.configMap, new(types.NamespacedName)},
 		{"publish-service", s.publishService, &s.publishServiceName},
 		{"default-ssl-certificate", s.defaultSSLCertificate, &s.defaultSecret},
+		{echSecretFlag, s.echSecret, &s.echSecretName},
 	} {
 		ns, name, ok := strings.Cut(n.value, "/")
 		if n.value != "" && (!ok || ns == "" || name == "" || strings.Contains(name, "/")) {
@@ -208,6 +214,7 @@ func (s *clusterSettings) run(cmd *cobra.Command) error {
 	return p.run(cmd.Context(), func(ctx context.Context) {
 		var running sync.WaitGroup
 		running.Go(func() { s.followDefaultSecret(ctx, p, config) })
+		running.Go(func() { s.followECHSecret(ctx, p, config) })
 		defer running.Wait()
 		if err := c.Run(ctx); err != nil {
 			p.log.Error("the controllers ended; what was read last is served on", "error", err.Error())

@@ -28,6 +28,9 @@ func (p *process) watchFiles() error {
 		}
 		p.defaultCertificate = c
 	}
+	if len(p.echKeyFiles) > 0 {
+		sets = append(sets, files.Set{Name: "ech-key-file", Paths: p.echKeyFiles, Load: p.loadECHKeys})
+	}
 	p.fileMetrics = newFileMetrics(p.registry)
 	p.files = files.New(files.Config{Sets: sets, Interval: p.tlsReloadInterval, Tell: p.tellFiles})
 	if err := p.files.Load(); err != nil {

@@ -49,6 +49,7 @@ type process struct {
 	files              *files.Watcher
 	fileMetrics        fileMetrics
 	defaultCertificate *snapshot.Certificate
+	echKeys            *snapshot.ECHKeys
 
 	draining atomic.Bool
 	// closing is closed when background work must end.
@@ -133,10 +134,16 @@ func (s *settings) open(cmd *cobra.Command, o processOptions) (_ *process, err e
 		return nil, s.dataPlaneError(err)
 	}
 	p.observer.SetOpenConnections(p.data.OpenConns)
+	p.observer.SetECHPublicNames(p.data.ECHPublicNames)
 	p.board = newBoard(p.data, p.defaultCertificate, connections)
 	// Reading everything for the first time takes several times the memory of what
 	// is kept of it, and the runtime would give that back over minutes.
 	p.board.first = func() { p.background.Go(p.giveBackMemory) }
+	if p.echKeys != nil {
+		if err = p.serveECH(p.echKeys); err != nil {
+			return nil, err
+		}
+	}
 	return p, nil
 }
 

@@ -86,6 +86,8 @@ var alertReasons = map[alert]outcome.Reason{
 	48: outcome.AlertUnknownCA,
 	70: outcome.AlertVersion,
 	90: outcome.AlertUserCanceled,
+	// RFC 9849 §11.2.
+	121: outcome.AlertECHRequired,
 }
 
 // reason is the reason for a handshake that the client ended with a.

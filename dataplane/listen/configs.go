@@ -21,6 +21,7 @@ import (
 type configs struct {
 	nextProtos []string
 	keyLog     io.Writer // nil: none
+	ech        echKeys
 
 	// made maps configKey to *madeConfig. An entry goes when the host's TLS or the
 	// certificate is in no snapshot any more; a Config therefore holds no pointer
@@ -135,6 +136,7 @@ func (cs *configs) make(s *served) *tls.Config {
 		// and size themselves.
 		DynamicRecordSizingDisabled: true,
 		KeyLogWriter:                cs.keyLog,
+		GetEncryptedClientHelloKeys: cs.retryWith,
 	}
 	if s.tls != nil && s.tls.NoHTTP2 {
 		cfg.NextProtos = slices.DeleteFunc(slices.Clone(cfg.NextProtos), func(p string) bool { return p == "h2" })

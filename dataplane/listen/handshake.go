@@ -189,7 +189,9 @@ func (h *handshake) offered(hello *tls.ClientHelloInfo) {
 	h.OfferedExtensions = hello.Extensions
 	h.OfferedCurves = plain(hello.SupportedCurves)
 	h.OfferedSignatureSchemes = plain(hello.SignatureSchemes)
-	h.JA4 = ja4(hello)
+	if h.JA4 == "" { // else that of the outer hello, see echFor
+		h.JA4 = ja4(hello)
+	}
 }
 
 // plain returns the numbers of ids.

@@ -171,7 +171,7 @@ func newListener(cfg Config, ln net.Listener) *Listener {
 		l.configs.keyLog = cfg.KeyLog
 		l.configs.init(cfg.NextProtos)
 		// configFor replaces it as soon as a ClientHello is there.
-		l.tls = &tls.Config{GetConfigForClient: l.configFor, MinVersion: tls.VersionTLS10}
+		l.tls = &tls.Config{GetConfigForClient: l.configFor, GetEncryptedClientHelloKeys: l.echFor, MinVersion: tls.VersionTLS10}
 	}
 	return l
 }

@@ -60,7 +60,7 @@ func (o *Observer) logHandshake(h *outcome.Handshake, only map[string]bool) {
 	e.str("alpn", h.ALPN)
 	e.flag("resumed", h.Resumed)
 	e.flag("hello_retried", h.HelloRetried)
-	e.flag("ech", h.ECHAccepted)
+	e.str("ech", ech(h))
 	if c := h.Certificate; c != nil {
 		e.str("cert", c.ID())
 		e.str("cert_serial", c.Leaf().SerialNumber.Text(16))
@@ -145,4 +145,15 @@ func schemeName(id uint16) string {
 // number returns four hex digits.
 func number(id uint16) string {
 	return "0x" + strconv.FormatUint(uint64(id)|1<<16, 16)[1:]
+}
+
+// ech says what became of an encrypted ClientHello, "" if none was sent.
+func ech(h *outcome.Handshake) string {
+	switch {
+	case h.ECHAccepted:
+		return "accepted"
+	case h.ECHOffered:
+		return "offered"
+	}
+	return ""
 }

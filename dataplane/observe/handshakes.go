@@ -33,6 +33,12 @@ func (m *metrics) handshake(h *outcome.Handshake) {
 	if h.DefaultCertificate {
 		s.defaultCert.Inc()
 	}
+	switch {
+	case h.ECHAccepted:
+		s.echAccepted.Inc()
+	case h.ECHOffered:
+		s.echOther.Inc()
+	}
 }
 
 // shakeKey is what tells the handshake counters of one host apart.
@@ -68,6 +74,7 @@ type shakeSeries struct {
 	listener              string
 	done, failed, timeout prometheus.Observer
 	defaultCert           prometheus.Counter
+	echAccepted, echOther prometheus.Counter
 	negotiated            cells[negotiatedKey, prometheus.Counter]
 }
 
@@ -118,6 +125,8 @@ func (m *metrics) shakeSeries(listener string) *shakeSeries {
 			failed:      m.handshakeDuration.WithLabelValues(listener, string(outcome.Failed)),
 			timeout:     m.handshakeDuration.WithLabelValues(listener, string(outcome.Timeout)),
 			defaultCert: m.defaultCert.WithLabelValues(listener),
+			echAccepted: m.ech.WithLabelValues(listener, "true"),
+			echOther:    m.ech.WithLabelValues(listener, "false"),
 		}
 		m.shakeOf.add(listener, s)
 	}

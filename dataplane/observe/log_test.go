@@ -107,6 +107,7 @@ func TestRow7HandshakeLog(t *testing.T) {
 	w := newWorld(t, Config{})
 	h := handshake("shop.test", "shop.test")
 	h.BytesIn, h.BytesOut, h.ALPN, h.Resumed, h.DefaultCertificate = 517, 1200, "http/1.1", true, true
+	h.ECHOffered, h.ECHAccepted = true, true
 	h.ClientCertificate = &outcome.ClientCertificate{
 		Subject: "CN=robot", Issuer: "CN=ca", Serial: "0a", Digest: "abc", NotAfter: start,
 		DNSNames: []string{"robot.test"}, URINames: []string{"spiffe://x/robot"}, EmailNames: []string{"robot@x.test"}, IPNames: []string{"192.0.2.9"},
@@ -123,11 +124,11 @@ func TestRow7HandshakeLog(t *testing.T) {
 		"result": "failed", "reason": "client_alert_unknown_ca", "err": "remote error: tls: unknown certificate authority",
 		"alert": "unknown_ca", "alert_sent": "bad_certificate", "first_bytes": `SSH-\x00\xff"\`, "ja4": "t13d1516h2_8daaf6152771_e5627efa2ab1",
 		"offered_schemes": []any{"ECDSAWithP256AndSHA256", "0x1a1a"}, "offered_extensions": []any{"0", "10794"},
-		"policy": "intermediate", "hello_retried": true, "ech": true, "duration_seconds": 0.001, "bytes_in": 517.0, "bytes_out": 1200.0, "hello": true,
+		"policy": "intermediate", "hello_retried": true, "duration_seconds": 0.001, "bytes_in": 517.0, "bytes_out": 1200.0, "hello": true,
 		"sni": "shop.test", "host": "shop.test", "ingress": "shop/web", "field": "spec.rules[0].http.paths[0]",
 		"offered_versions": []any{"TLS 1.3"}, "offered_ciphers": []any{"TLS_AES_128_GCM_SHA256", "0x0A0A"},
 		"offered_curves": []any{"X25519", "0x1a1a"}, "offered_alpn": []any{"h2", "http/1.1"},
-		"version": "TLS 1.3", "cipher": "TLS_AES_128_GCM_SHA256", "curve": "X25519MLKEM768", "alpn": "http/1.1", "resumed": true,
+		"version": "TLS 1.3", "cipher": "TLS_AES_128_GCM_SHA256", "curve": "X25519MLKEM768", "alpn": "http/1.1", "resumed": true, "ech": "accepted",
 		"cert": "shop/tls#tls-1", "cert_serial": "1", "cert_not_before": "2026-05-01T11:00:00Z", "cert_key": "ECDSA", "cert_not_after": "2026-05-01T13:00:00Z", "default_cert": true,
 		"client_subject": "CN=robot", "client_issuer": "CN=ca", "client_serial": "0a", "client_cert": "abc",
 		"client_email": []any{"robot@x.test"}, "client_ip": []any{"192.0.2.9"}, "client_not_before": "2026-05-01T11:00:00Z",

@@ -36,6 +36,8 @@ type metrics struct {
 	handshakeDuration *prometheus.HistogramVec
 	negotiated        *prometheus.CounterVec
 	defaultCert       *prometheus.CounterVec
+	ech               *prometheus.CounterVec
+	echPublicNames    *gauges
 	expiry            *prometheus.GaugeVec
 	lastGood          *secrets
 
@@ -126,6 +128,10 @@ func newMetrics(cfg Config) *metrics {
 			"listener", "version", "cipher", "curve", "resumed", "policy"),
 		defaultCert: b.counters("cardea_tls_default_certificate_total",
 			"TLS handshakes in which the default certificate was served instead of a host's own.", "listener"),
+		ech: b.counters("cardea_tls_ech_total",
+			"TLS handshakes whose client sent an encrypted ClientHello, or what looks like one (GREASE), by whether it was decrypted.", "listener", "accepted"),
+		echPublicNames: b.gaugesBy("cardea_tls_ech_public_name_served",
+			"Public names of the ECH keys in force: 1 if the name is a declared host with a certificate, else 0, and a client whose key is outdated cannot learn of the current one.", "public_name"),
 		expiry: b.gaugeVec("cardea_tls_certificate_expiry_timestamp_seconds",
 			"When a certificate in service ends to be valid (notAfter), by host, the Secret it comes from, serial number and key type. Host _default: the default certificate.",
 			"host", "namespace", "secret", "serial", "key_type"),

@@ -172,6 +172,11 @@ func (o *Observer) Sink() outcome.Sink {
 // that are open now, by listener. f is called for each scrape.
 func (o *Observer) SetOpenConnections(f func() map[string]int) { o.metrics.open.set(f) }
 
+// SetECHPublicNames sets the source of cardea_tls_ech_public_name_served: the
+// public names of the keys in force, and 1 for those that have a certificate, 0 for
+// the others. f is called for each scrape.
+func (o *Observer) SetECHPublicNames(f func() map[string]int) { o.metrics.echPublicNames.set(f) }
+
 // SetLastGood sets the source of cardea_secret_last_good: the Secrets
 // ("namespace/name") of which older content is served than the cluster holds. f
 // is called for each scrape.

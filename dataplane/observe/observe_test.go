@@ -239,12 +239,16 @@ func TestRow10HandshakesAreCounted(t *testing.T) {
 	w.sink.Handshake(silent)
 	done := handshake("*.shop.test", "b.shop.test")
 	done.Result, done.Reason, done.DefaultCertificate, done.Policy = outcome.Done, outcome.OK, true, snapshot.Modern
+	done.ECHOffered = true
 	w.sink.Handshake(done)
+	silent.ECHOffered, silent.ECHAccepted = true, true
+	w.sink.Handshake(silent)
 
+	w.want(t, "cardea_tls_ech_total", map[string]float64{"accepted=false listener=https": 1, "accepted=true listener=https": 1})
 	w.want(t, "cardea_tls_handshakes_total", map[string]float64{
 		"host=*.shop.test listener=https reason=client_alert_unknown_ca result=failed": 1,
 		"host=_unknown listener=https reason=client_alert_unknown_ca result=failed":    1,
-		"host=_none listener=https reason=timeout_silent result=timeout":               1,
+		"host=_none listener=https reason=timeout_silent result=timeout":               2,
 		"host=*.shop.test listener=https reason=ok result=done":                        1,
 	})
 	w.want(t, "cardea_tls_negotiated_total", map[string]float64{
@@ -252,7 +256,7 @@ func TestRow10HandshakesAreCounted(t *testing.T) {
 	})
 	w.want(t, "cardea_tls_default_certificate_total", map[string]float64{"listener=https": 1})
 	w.want(t, "cardea_tls_handshake_duration_seconds", map[string]float64{
-		"listener=https result=done": 1, "listener=https result=failed": 2, "listener=https result=timeout": 1,
+		"listener=https result=done": 1, "listener=https result=failed": 2, "listener=https result=timeout": 2,
 	})
 }
 
@@ -493,4 +497,5 @@ func (w *world) exercise(tb testing.TB) {
 	w.sink.UpstreamHandshake(&outcome.UpstreamHandshake{Result: outcome.Done, Reason: outcome.OK})
 	w.SetOpenConnections(func() map[string]int { return map[string]int{"https": 1} })
 	w.SetLastGood(func() []string { return []string{"shop/tls"} })
+	w.SetECHPublicNames(func() map[string]int { return map[string]int{"shop.test": 1} })
 }

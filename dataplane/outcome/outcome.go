@@ -133,9 +133,11 @@ type Handshake struct {
 	// HelloRetried says that the client had to send a second ClientHello, because
 	// the first held no key share for a group of ours: it costs a round trip.
 	HelloRetried bool
-	// ECHAccepted says that SNI and the Offered fields come from an encrypted
-	// ClientHello.
-	ECHAccepted bool
+	// ECHOffered says that the client sent an encrypted ClientHello, or what looks
+	// like one: to those who cannot decrypt it, both are the same. ECHAccepted says
+	// that it was decrypted: SNI and the Offered fields are those of the encrypted
+	// one, which nobody on the way could read.
+	ECHOffered, ECHAccepted bool
 	// Certificate is the one served, nil if none was chosen. It is also set for
 	// a failed handshake: a client that rejects a certificate rejects this one.
 	Certificate *snapshot.Certificate

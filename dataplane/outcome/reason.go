@@ -44,6 +44,7 @@ const (
 	AlertHandshake      Reason = "client_alert_handshake_failure"
 	AlertVersion        Reason = "client_alert_protocol_version"
 	AlertUserCanceled   Reason = "client_alert_user_canceled"
+	AlertECHRequired    Reason = "client_alert_ech_required"
 	AlertOther          Reason = "client_alert_other"
 	HandshakeInternal   Reason = "handshake_internal"
 )

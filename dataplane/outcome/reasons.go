@@ -78,6 +78,7 @@ var infos = []Info{
 	{AlertHandshake, hs, 0, "the client ended the handshake: no acceptable parameters", "Update the client, or compare its offer in the handshake log with the host's TLS policy."},
 	{AlertVersion, hs, 0, "the client does not accept the TLS version", "Update the client."},
 	{AlertUserCanceled, hs, 0, "the client cancelled the handshake", ""},
+	{AlertECHRequired, hs, 0, "the client encrypted its ClientHello for a key that is not in force; it was told of the current one", "Ordinary after a change of the ECH key, as clients try again by themselves. If it goes on, compare the HTTPS record in DNS with the key."},
 	{AlertOther, hs, 0, "the client ended the handshake with another alert", "See the handshake log for the alert's name."},
 	{HandshakeInternal, hs, 0, "the handshake failed for a reason that has no name of its own", "See the handshake log."},
 

@@ -27,6 +27,8 @@ type Update struct {
 	Endpoints map[string][]Endpoint
 	// Keys replaces the secrets of session tickets.
 	Keys *TicketKeys
+	// ECH replaces the keys of Encrypted ClientHello.
+	ECH *ECHKeys
 	// Since is when the oldest change in this update was first seen; zero if
 	// unknown. The time from Since to the publish is the propagation time.
 	Since time.Time
