@@ -59,24 +59,21 @@ func TestECHAccepted(t *testing.T) {
 }
 
 // TestECHFingerprint: the JA4 fingerprint is of the hello that everybody can read,
-// and so the same whether the one in it can be decrypted or not.
+// everything else of the one in it.
 func TestECHFingerprint(t *testing.T) {
 	w := newWorld(t, nil)
-	key, list := newECHKey(t, "twin-a.example.com")
-	w.l.SetECHKeys(&snapshot.ECHKeys{Current: key})
-	// The hello inside offers no more than TLS 1.3 and another protocol.
-	change := func(cfg *tls.Config) { cfg.NextProtos = []string{"h2", "http/1.1"} }
-	if _, err := w.visit(encrypted(list, change)); err != nil {
+	c := &conn{hs: &handshake{}}
+	outer := &tls.ClientHelloInfo{Conn: c, ServerName: "twin-a.example.com", SupportedVersions: []uint16{tls.VersionTLS13, tls.VersionTLS12}, Extensions: []uint16{0, 43, extECH}}
+	inner := &tls.ClientHelloInfo{Conn: c, ServerName: "ec.example.com", SupportedVersions: []uint16{tls.VersionTLS13}, Extensions: []uint16{0, 10, 13, 43, extECH}}
+	if ja4(outer) == ja4(inner) {
+		t.Fatal("the two hellos of the test have one fingerprint")
+	}
+	if _, err := w.l.echFor(outer); err != nil {
 		t.Fatal(err)
 	}
-	accepted := w.want(outcome.Done, outcome.OK)
-	w.l.SetECHKeys(&snapshot.ECHKeys{})
-	if _, err := w.visit(encrypted(list, change)); err == nil {
-		t.Error("accepted without a key")
-	}
-	rejected := w.want(outcome.Failed, outcome.AlertECHRequired)
-	if accepted.JA4 == "" || accepted.JA4 != rejected.JA4 {
-		t.Errorf("JA4 = %q, and %q where the hello is not decrypted, want the same", accepted.JA4, rejected.JA4)
+	c.hs.offered(inner)
+	if h := c.hs; h.JA4 != ja4(outer) || h.SNI != inner.ServerName || len(h.OfferedVersions) != 1 {
+		t.Errorf("JA4 %q, SNI %q, versions %x, want the fingerprint of the outer hello, the rest of the inner one", h.JA4, h.SNI, h.OfferedVersions)
 	}
 }
 
