@@ -97,12 +97,15 @@ func marker(line []byte) bool {
 }
 
 // parseYAML reads one document. The values are read as kubectl reads them, by
-// sigs.k8s.io/yaml (YAML 1.1: yes and no are booleans); the node tree of yaml/v3
-// is asked for the lines alone.
+// sigs.k8s.io/yaml (YAML 1.1: yes and no are booleans), or faster and with the same result where they
+// are plain; the node tree of yaml/v3 is asked for the lines alone.
 func parseYAML(c chunk) (*document, *syntaxError) {
-	text, err := k8syaml.YAMLToJSONStrict(c.text)
-	if err != nil {
-		return nil, yamlError(c, err)
+	text, ok := plainJSON(c.text)
+	if !ok {
+		var err error
+		if text, err = k8syaml.YAMLToJSONStrict(c.text); err != nil {
+			return nil, yamlError(c, err)
+		}
 	}
 	if string(text) == "null" {
 		return nil, nil

@@ -1,0 +1,80 @@
+package manifest
+
+import (
+	"testing"
+
+	k8syaml "sigs.k8s.io/yaml"
+)
+
+// What is plain is read without the parser, and as the parser reads it; the rest
+// is left to the parser.
+func TestPlain(t *testing.T) {
+	for _, tc := range []struct {
+		name, text string
+		plain      bool
+	}{
+		{"mappings and sequences", "---\na:\n  b: c\n  d:\n  - e: 1\n    f:\n    - g\n    - /h\n  - i: true\n# j\nk:\n    - l\n\nn.o/p-q_r: s\n", true},
+		{"nothing is null", "a:\nb:\n  c:\n", true},
+		{"quoted", "a: \"*.example.com\"\nb: 'x: # y'\nc: \"\"\n", true},
+		{"markup within quotes", "a: \"<b>&amp;\"\n", true},
+		{"list on one line", "a: [\"b\", c, 2, false]\nd: []\n", true},
+		{"base64", "data:\n  tls.crt: LS0tLS1CRUdJTi+/a==\n", true},
+		{"escape", "a: \"\\n\"\n", false},
+		{"comment behind a value", "a: b # c\n", false},
+		{"words that are booleans", "a: yes\n", false},
+		{"key that is a boolean", "y: a\n", false},
+		{"null", "a: null\n", false},
+		{"octal", "a: 010\n", false},
+		{"fraction", "a: 1.5\n", false},
+		{"date", "a: 2026-01-02\n", false},
+		{"block scalar", "a: |\n  b\n", false},
+		{"second line of a scalar", "a: b\n  c\n", false},
+		{"mapping behind a scalar", "a: b\n  c: d\n", false},
+		{"anchor", "a: &b c\n", false},
+		{"tag", "a: !!str 1\n", false},
+		{"merge", "<<: a\n", false},
+		{"flow mapping", "a: {b: c}\n", false},
+		{"duplicate", "a: b\na: c\n", false},
+		{"tab", "a:\tb\n", false},
+		{"no space", "a:b\n", false},
+		{"indented less than its neighbours", "a:\n    b: c\n  d: e\n", false},
+		{"sequence behind a mapping", "a:\n  b: c\n  - d\n", false},
+		{"sequence at two indentations", "a:\n  - b\n- c\n", false},
+		{"sequence in a sequence", "a:\n- - b\n", false},
+		{"two documents in one", "a: b\n...\nc: d\n", false},
+		{"not ASCII", "a: \u00e9\n", false},
+		{"empty", "", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := samePlain(t, tc.text); got != tc.plain {
+				t.Errorf("plainJSON(%q) = %t, want %t", tc.text, got, tc.plain)
+			}
+		})
+	}
+}
+
+func FuzzPlain(f *testing.F) {
+	f.Add(hostFile(1))
+	f.Add(service("web", 80))
+	f.Add("a:\n- b: c\n  d:\n  - e\n  f: [g, \"h\"]\ni: 1\n")
+	f.Add("---\na: 'b'\n# c\nd:\n  e: true\n  f:\n    - g\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, c := range split([]byte(text)) {
+			samePlain(t, string(c.text))
+		}
+	})
+}
+
+// samePlain reports whether text is plain, and compares it with the parser's.
+func samePlain(t *testing.T, text string) bool {
+	t.Helper()
+	got, ok := plainJSON([]byte(text))
+	if !ok {
+		return false
+	}
+	want, err := k8syaml.YAMLToJSONStrict([]byte(text))
+	if err != nil || string(got) != string(want) {
+		t.Errorf("plainJSON(%q) = %s, want %s, %v", text, got, want, err)
+	}
+	return true
+}
