@@ -169,8 +169,6 @@ type bareClient struct {
 	id   uint32
 	// received counts the bytes of DATA since the last WINDOW_UPDATE.
 	received uint32
-	// unique is a field that is another one in each request.
-	unique []byte
 }
 
 const frameHeader = 9
