@@ -40,6 +40,8 @@ func main() {
 		switch os.Args[1] {
 		case "backend":
 			exit(backend(os.Args[2:]))
+		case "flood":
+			exit(flood(os.Args[2:]))
 		case "load":
 			exit(load(os.Args[2:]))
 		}
