@@ -25,7 +25,7 @@ var withoutRow = func() map[int]bool {
 	for n := 16; n <= rows; n++ {
 		m[n] = n > 58
 	}
-	for _, n := range []int{28, 30, 65, 70, 71, 72, 73, 74, 75, 76, 79, 81} {
+	for _, n := range []int{28, 30, 59, 60, 61, 62, 64, 65, 70, 71, 72, 73, 74, 75, 76, 79, 81} {
 		delete(m, n)
 	}
 	return m

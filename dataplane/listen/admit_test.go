@@ -244,7 +244,7 @@ func TestRow60PROXYHeaderHasATime(t *testing.T) {
 	}
 }
 
-func TestRow60AdmitOfTheEmbedder(t *testing.T) {
+func TestRow62AdmitOfTheEmbedder(t *testing.T) {
 	var answer atomic.Value
 	answer.Store(outcome.OK)
 	w := newWorld(t, func(cfg *Config) {

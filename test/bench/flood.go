@@ -26,7 +26,7 @@ import (
 // the first byte, and each is replaced.
 type flooding struct {
 	silent, rate, rounds int
-	length               time.Duration
+	length, ramp         time.Duration
 	most                 float64
 
 	addr string
@@ -44,6 +44,7 @@ func flood(args []string) error {
 	f.IntVar(&fl.rate, "rate", 200, "good handshakes per second")
 	f.IntVar(&fl.rounds, "rounds", 3, "rounds, each of a phase without and one with the flood")
 	f.DurationVar(&fl.length, "length", 15*time.Second, "length of a phase")
+	f.DurationVar(&fl.ramp, "ramp", 10*time.Second, "time over which they come: Cardea's for the first byte, so that they are closed and replaced one by one")
 	f.Float64Var(&fl.most, "most", 1.2, "largest p99 with the flood, as a multiple of that without")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -151,9 +152,8 @@ func (fl *flooding) open(ctx context.Context) (end func(), err error) {
 	ready := make(chan error, fl.silent)
 	for i := range fl.silent {
 		running.Go(func() {
-			// They come over one second: a burst would be the first phase's alone.
 			select {
-			case <-time.After(time.Duration(i) * time.Second / time.Duration(fl.silent)):
+			case <-time.After(time.Duration(i) * fl.ramp / time.Duration(fl.silent)):
 			case <-ctx.Done():
 				return
 			}
