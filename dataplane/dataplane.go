@@ -73,6 +73,9 @@ type Config struct {
 	// UpstreamKeyLog of those with endpoints, in the NSS key log format: whoever
 	// reads it reads the traffic.
 	KeyLog, UpstreamKeyLog io.Writer
+	// OCSP has the revocation status of certificates fetched from their authorities
+	// and stapled to handshakes.
+	OCSP bool
 	// Logger receives what is no outcome: trouble with a socket, panics, the
 	// drain. Nil means slog.Default.
 	Logger *slog.Logger
@@ -134,6 +137,7 @@ type DataPlane struct {
 	// handshakes calls those who embed the data plane.
 	handshakes *handshakeCalls
 	ech        atomic.Pointer[snapshot.ECHKeys]
+	stapler    *stapler // nil: off
 	closing    sync.Once
 	// passing ends, by stopPassing, when no connection is to be passed through any
 	// more.
@@ -167,6 +171,9 @@ func New(cfg Config) (*DataPlane, error) {
 		Logger:        d.log,
 	})
 	d.handshakes = newHandshakeCalls(&d.cfg, d.log)
+	if cfg.OCSP {
+		d.stapler = newStapler(d.log, d.current.Load, newFetch(d.upstreams.DialName))
+	}
 	if err := d.listen(); err != nil {
 		d.Close()
 		return nil, err
@@ -233,6 +240,9 @@ func (d *DataPlane) listen() error {
 		c.Admit = d.cfg.Admit
 		c.KeyLog = d.cfg.KeyLog
 		c.Passthrough = d.passthrough
+		if d.stapler != nil {
+			c.Staples = &d.stapler.staples
+		}
 		c.Limits = limits
 		c.NextProtos = []string{"h2", "http/1.1"}
 		c.HandshakeTimeout = d.cfg.HandshakeTimeout

@@ -75,6 +75,7 @@ func (d *DataPlane) publish(u snapshot.Update) error {
 		next = prev
 	} else {
 		d.current.Store(next)
+		d.stapler.published()
 	}
 	var pools []*snapshot.Pool
 	if next != nil {

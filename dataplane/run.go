@@ -24,6 +24,9 @@ func (d *DataPlane) Run(ctx context.Context) error {
 	}
 	rotating, stop := context.WithCancel(ctx)
 	serving.Go(func() { d.tickets.run(rotating) })
+	if d.stapler != nil {
+		serving.Go(func() { d.stapler.run(rotating) })
+	}
 	serving.Go(d.handshakes.run)
 	var err error
 	select {

@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	"dataplane/snapshot": {},
 	"dataplane/message":  {},
 	"dataplane/socket":   {},
+	"dataplane/ocsp":     {},
 	"api/annotation":     {},
 	"api/v1alpha1":       {},
 
@@ -39,7 +40,7 @@ var mayImport = map[string][]string{
 	"dataplane/proxy":    {"dataplane/snapshot", "dataplane/outcome", "dataplane/message", "dataplane/upstream"},
 	"dataplane/filter":   {"dataplane/snapshot", "dataplane/outcome", "dataplane/message", "dataplane/upstream", "dataplane/proxy"},
 	"dataplane": {
-		"dataplane/snapshot", "dataplane/outcome", "dataplane/message", "dataplane/http1", "dataplane/http2", "dataplane/listen",
+		"dataplane/snapshot", "dataplane/outcome", "dataplane/message", "dataplane/http1", "dataplane/http2", "dataplane/listen", "dataplane/ocsp",
 		"dataplane/upstream", "dataplane/proxy", "dataplane/filter",
 	},
 
@@ -56,15 +57,16 @@ var mayImport = map[string][]string{
 
 	"hack/echkey": {},
 
-	"test":         {},
-	"test/harness": {"*"},
-	"test/process": {},
-	"test/soak":    {},
-	"test/e2e":     {},
-	"test/bench":   {},
-	"test/fips":    {},
-	"test/scale":   {},
-	"test/ech":     {},
+	"test":           {},
+	"test/harness":   {"*"},
+	"test/process":   {},
+	"test/soak":      {},
+	"test/e2e":       {},
+	"test/bench":     {},
+	"test/fips":      {},
+	"test/scale":     {},
+	"test/ech":       {},
+	"test/responder": {},
 }
 
 // forbidden dependencies, direct or not, by prefix of the importing package.

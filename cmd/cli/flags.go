@@ -23,6 +23,7 @@ type settings struct {
 	defaultCert, defaultKey                   string
 	selfSigned                                bool
 	echKeyFiles                               []string
+	enableOCSP                                bool
 	tlsReload                                 bool
 	tlsReloadInterval                         time.Duration
 	logFormat, logLevel                       string
@@ -51,6 +52,7 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.StringVar(&s.defaultKey, "default-tls-key", "", "PEM file with the private key of --default-tls-cert.")
 	f.BoolVar(&s.selfSigned, "default-tls-self-signed", false, "Serve clients that ask for no declared host a certificate that is made at the start and that none trusts, instead of rejecting their handshakes.")
 	f.StringSliceVar(&s.echKeyFiles, "ech-key-file", nil, "PEM files (RFC 9934) with the keys of Encrypted ClientHello: clients are told of the first, further ones decrypt only.")
+	f.BoolVar(&s.enableOCSP, "enable-ocsp", false, "Staple OCSP responses to certificates whose authority gives any.")
 	f.BoolVar(&s.tlsReload, "tls-reload", true, "Follow the files of --default-tls-cert, --default-tls-key and --ech-key-file; SIGHUP reads them in any case.")
 	f.DurationVar(&s.tlsReloadInterval, "tls-reload-interval", files.DefaultInterval, "How often these files are looked at where nothing tells of a change.")
 	f.StringVar(&s.logFormat, "log-format", "json", "Format of all logs: json or text.")

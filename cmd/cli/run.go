@@ -116,6 +116,7 @@ func (s *settings) open(cmd *cobra.Command, o processOptions) (_ *process, err e
 		ExternalHTTPSPort: s.externalHTTPSPort,
 		Sink:              outcome.Join(p.observer.Sink(), o.sink),
 		Logger:            p.log,
+		OCSP:              s.enableOCSP,
 		AllowLoopback:     o.allowLoopback,
 		OwnAddrs:          ownAddrs(p.admin, p.debug),
 		HandshakeTimeout:  s.handshakeTimeout,
@@ -135,6 +136,10 @@ func (s *settings) open(cmd *cobra.Command, o processOptions) (_ *process, err e
 	}
 	p.observer.SetOpenConnections(p.data.OpenConns)
 	p.observer.SetECHPublicNames(p.data.ECHPublicNames)
+	p.observer.SetOCSP(
+		func() map[string]int { return p.data.Staples().Certificates },
+		func() map[string]int { return p.data.Staples().Unstapled },
+		func() map[string]int { return p.data.Staples().Fetches })
 	p.board = newBoard(p.data, p.defaultCertificate, connections)
 	// Reading everything for the first time takes several times the memory of what
 	// is kept of it, and the runtime would give that back over minutes.

@@ -22,6 +22,7 @@ type configs struct {
 	nextProtos []string
 	keyLog     io.Writer // nil: none
 	ech        echKeys
+	staples    *Staples // nil: none
 
 	// made maps configKey to *madeConfig. An entry goes when the host's TLS or the
 	// certificate is in no snapshot any more; a Config therefore holds no pointer
@@ -137,6 +138,9 @@ func (cs *configs) make(s *served) *tls.Config {
 		DynamicRecordSizingDisabled: true,
 		KeyLogWriter:                cs.keyLog,
 		GetEncryptedClientHelloKeys: cs.retryWith,
+	}
+	if cs.staples != nil {
+		cfg.Certificates, cfg.GetCertificate = nil, cs.staples.certificate(s.cert.TLS, s.cert.Digest)
 	}
 	if s.tls != nil && s.tls.NoHTTP2 {
 		cfg.NextProtos = slices.DeleteFunc(slices.Clone(cfg.NextProtos), func(p string) bool { return p == "h2" })

@@ -78,6 +78,8 @@ type Config struct {
 	// KeyLog, if not nil, is written the secrets of TLS sessions in the NSS key log
 	// format, a line a call, one call at a time.
 	KeyLog io.Writer
+	// Staples, if not nil, are sent along with the certificates that they are for.
+	Staples *Staples
 	// NextProtos are the application protocols offered by ALPN, best first. Nil
 	// means http/1.1. A client that offers only others is served without ALPN.
 	NextProtos []string
@@ -169,6 +171,7 @@ func newListener(cfg Config, ln net.Listener) *Listener {
 	}
 	if cfg.TLS {
 		l.configs.keyLog = cfg.KeyLog
+		l.configs.staples = cfg.Staples
 		l.configs.init(cfg.NextProtos)
 		// configFor replaces it as soon as a ClientHello is there.
 		l.tls = &tls.Config{GetConfigForClient: l.configFor, GetEncryptedClientHelloKeys: l.echFor, MinVersion: tls.VersionTLS10}

@@ -38,6 +38,9 @@ type metrics struct {
 	defaultCert       *prometheus.CounterVec
 	ech               *prometheus.CounterVec
 	echPublicNames    *gauges
+	ocspCertificates  *gauges
+	ocspMissing       *gauges
+	ocspFetches       *gauges
 	expiry            *prometheus.GaugeVec
 	lastGood          *secrets
 
@@ -132,6 +135,12 @@ func newMetrics(cfg Config) *metrics {
 			"TLS handshakes whose client sent an encrypted ClientHello, or what looks like one (GREASE), by whether it was decrypted.", "listener", "accepted"),
 		echPublicNames: b.gaugesBy("cardea_tls_ech_public_name_served",
 			"Public names of the ECH keys in force: 1 if the name is a declared host with a certificate, else 0, and a client whose key is outdated cannot learn of the current one.", "public_name"),
+		ocspCertificates: b.gaugesBy("cardea_ocsp_certificates",
+			"Certificates in service by what there is to staple to them (--enable-ocsp): stapled, pending (not fetched yet), failed (nothing that holds), revoked, unknown (to the authority), none (no responder or issuer in the chain).", "state"),
+		ocspMissing: b.gaugesBy("cardea_ocsp_unstapled_certificates",
+			"Certificates in service without a response, by whether they demand one (must-staple), in which case many clients refuse them (--enable-ocsp).", "must_staple"),
+		ocspFetches: b.countersBy("cardea_ocsp_fetches_total",
+			"OCSP responses fetched, by result: good, revoked, unknown, unreachable, invalid (does not verify).", "result"),
 		expiry: b.gaugeVec("cardea_tls_certificate_expiry_timestamp_seconds",
 			"When a certificate in service ends to be valid (notAfter), by host, the Secret it comes from, serial number and key type. Host _default: the default certificate.",
 			"host", "namespace", "secret", "serial", "key_type"),
@@ -225,8 +234,14 @@ func (b *builder) gauge(name, help string) prometheus.Gauge {
 }
 
 func (b *builder) gaugesBy(name, help string, label string) *gauges {
-	c := &gauges{desc: prometheus.NewDesc(name, help, []string{label}, nil)}
+	c := &gauges{desc: prometheus.NewDesc(name, help, []string{label}, nil), kind: prometheus.GaugeValue}
 	b.add(c, "gauge", name, help, []string{label})
+	return c
+}
+
+func (b *builder) countersBy(name, help string, label string) *gauges {
+	c := &gauges{desc: prometheus.NewDesc(name, help, []string{label}, nil), kind: prometheus.CounterValue}
+	b.add(c, "counter", name, help, []string{label})
 	return c
 }
 

@@ -177,6 +177,16 @@ func (o *Observer) SetOpenConnections(f func() map[string]int) { o.metrics.open.
 // the others. f is called for each scrape.
 func (o *Observer) SetECHPublicNames(f func() map[string]int) { o.metrics.echPublicNames.set(f) }
 
+// SetOCSP sets the sources of the metrics of OCSP stapling: certificates in service
+// by the state of their response, those without a response by "true" and "false"
+// for whether they demand one, and fetches by result. Each is called for each
+// scrape.
+func (o *Observer) SetOCSP(certificates, unstapled, fetches func() map[string]int) {
+	o.metrics.ocspCertificates.set(certificates)
+	o.metrics.ocspMissing.set(unstapled)
+	o.metrics.ocspFetches.set(fetches)
+}
+
 // SetLastGood sets the source of cardea_secret_last_good: the Secrets
 // ("namespace/name") of which older content is served than the cluster holds. f
 // is called for each scrape.

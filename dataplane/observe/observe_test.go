@@ -497,5 +497,12 @@ func (w *world) exercise(tb testing.TB) {
 	w.sink.UpstreamHandshake(&outcome.UpstreamHandshake{Result: outcome.Done, Reason: outcome.OK})
 	w.SetOpenConnections(func() map[string]int { return map[string]int{"https": 1} })
 	w.SetLastGood(func() []string { return []string{"shop/tls"} })
+	w.SetOCSP(
+		func() map[string]int { return map[string]int{"stapled": 2} },
+		func() map[string]int { return map[string]int{"true": 1} },
+		func() map[string]int { return map[string]int{"good": 3} })
+	w.want(tb, "cardea_ocsp_certificates", map[string]float64{"state=stapled": 2})
+	w.want(tb, "cardea_ocsp_unstapled_certificates", map[string]float64{"must_staple=true": 1})
+	w.want(tb, "cardea_ocsp_fetches_total", map[string]float64{"result=good": 3})
 	w.SetECHPublicNames(func() map[string]int { return map[string]int{"shop.test": 1} })
 }

@@ -7,10 +7,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// gauges is a gauge with one label whose values somebody else knows at the time
+// gauges is a gauge, or a counter, with one label whose values somebody else knows at the time
 // of a scrape.
 type gauges struct {
 	desc   *prometheus.Desc
+	kind   prometheus.ValueType
 	source atomic.Pointer[func() map[string]int]
 }
 
@@ -26,7 +27,7 @@ func (g *gauges) Collect(c chan<- prometheus.Metric) {
 		return
 	}
 	for label, n := range (*f)() {
-		c <- prometheus.MustNewConstMetric(g.desc, prometheus.GaugeValue, float64(n), label)
+		c <- prometheus.MustNewConstMetric(g.desc, g.kind, float64(n), label)
 	}
 }
 
