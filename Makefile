@@ -57,10 +57,11 @@ vet:
 	$(GO) vet -tags e2e ./test/e2e
 	$(GO) vet -tags soak ./test/soak
 	$(GO) vet -tags fips ./test/fips
+	$(GO) vet -tags scan ./test/scan
 
 .PHONY: lint
 lint: ## staticcheck; govulncheck where its database can be reached.
-	"$$(hack/tools/build staticcheck)"/staticcheck -tags envtest,e2e,soak,fips ./...
+	"$$(hack/tools/build staticcheck)"/staticcheck -tags envtest,e2e,soak,fips,scan ./...
 	@if curl -sfo /dev/null --max-time 5 https://vuln.go.dev/index/db.json; then \
 	  "$$(hack/tools/build govulncheck)"/govulncheck ./...; \
 	else echo "govulncheck: its database cannot be reached from here; not run"; fi
@@ -120,6 +121,11 @@ soak: build ## All kinds of load on bin/cardea, each exchange held against its o
 .PHONY: e2e
 e2e: ## The program as a process against a real API server, in a network namespace of its own.
 	test/e2e/run $(ARGS)
+	@[ -n "$(ARGS)" ] || $(MAKE) --no-print-directory scan
+
+.PHONY: scan
+scan: build ## Have testssl.sh and sslscan (Debian packages) judge bin/cardea.
+	CARDEA_BIN=$(CURDIR)/bin/cardea $(GO) test -tags scan -count=1 -timeout 25m ./test/scan
 
 .PHONY: image
 image: ## Build the container image.

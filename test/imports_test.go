@@ -64,6 +64,7 @@ var mayImport = map[string][]string{
 	"test/e2e":       {},
 	"test/bench":     {},
 	"test/fips":      {},
+	"test/scan":      {},
 	"test/scale":     {},
 	"test/ech":       {},
 	"test/responder": {},

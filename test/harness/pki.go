@@ -45,9 +45,14 @@ func (a *Authority) Pool() *x509.CertPool {
 	return pool
 }
 
+// PEM returns the authority's certificate in PEM.
+func (a *Authority) PEM() string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}))
+}
+
 // Bundle returns the authority's certificate as the data of a Secret, as Data does.
 func (a *Authority) Bundle() string {
-	b, err := json.Marshal(map[string]string{"ca.crt": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}))})
+	b, err := json.Marshal(map[string]string{"ca.crt": a.PEM()})
 	if err != nil {
 		a.t.Fatal(err)
 	}
