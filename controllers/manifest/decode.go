@@ -133,18 +133,35 @@ func (r *reader) all(docs []*document, errs []*syntaxError) {
 	}
 }
 
+// A head is what says how to read a document.
+type head struct {
+	metav1.TypeMeta `json:",inline"`
+	Metadata        struct {
+		Name      string `json:"name"`
+		Namespace string `json:"namespace"`
+	} `json:"metadata"`
+	Items []json.RawMessage `json:"items"`
+}
+
+// head returns the head of d. A field of the wrong type counts as empty: it is told
+// in full where the object is decoded.
+func (d *document) head() head {
+	var h head
+	if _, list := d.root["items"]; d.root == nil || list {
+		_ = k8sjson.UnmarshalCaseSensitivePreserveInts(d.json, &h)
+		return h
+	}
+	h.APIVersion, _ = d.root["apiVersion"].(string)
+	h.Kind, _ = d.root["kind"].(string)
+	meta, _ := d.root["metadata"].(map[string]any)
+	h.Metadata.Name, _ = meta["name"].(string)
+	h.Metadata.Namespace, _ = meta["namespace"].(string)
+	return h
+}
+
 // document takes one object, or the items of a list.
 func (r *reader) document(d *document) {
-	var head struct {
-		metav1.TypeMeta `json:",inline"`
-		Metadata        struct {
-			Name      string `json:"name"`
-			Namespace string `json:"namespace"`
-		} `json:"metadata"`
-		Items []json.RawMessage `json:"items"`
-	}
-	// A field of the wrong type is told in full below; here only the kind counts.
-	_ = k8sjson.UnmarshalCaseSensitivePreserveInts(d.json, &head)
+	head := d.head()
 	if head.Kind == "" || head.APIVersion == "" {
 		r.add(d, Error, "", "", "not a Kubernetes object: apiVersion and kind are required")
 		return

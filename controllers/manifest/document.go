@@ -18,6 +18,8 @@ import (
 // every field.
 type document struct {
 	json []byte
+	// root is the same as a tree if the document is plain, else nil.
+	root map[string]any
 	// line of the document's first line in the file.
 	line int
 	// locate finds the lines of all fields. It is called for the first problem
@@ -100,7 +102,7 @@ func marker(line []byte) bool {
 // sigs.k8s.io/yaml (YAML 1.1: yes and no are booleans), or faster and with the same result where they
 // are plain; the node tree of yaml/v3 is asked for the lines alone.
 func parseYAML(c chunk) (*document, *syntaxError) {
-	text, ok := plainJSON(c.text)
+	text, root, ok := plainJSON(c.text)
 	if !ok {
 		var err error
 		if text, err = k8syaml.YAMLToJSONStrict(c.text); err != nil {
@@ -110,7 +112,7 @@ func parseYAML(c chunk) (*document, *syntaxError) {
 	if string(text) == "null" {
 		return nil, nil
 	}
-	return &document{json: text, line: firstLine(c), locate: func() lines {
+	return &document{json: text, root: root, line: firstLine(c), locate: func() lines {
 		l := lines{}
 		var root yaml.Node
 		if yaml.Unmarshal(c.text, &root) == nil {

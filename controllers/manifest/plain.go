@@ -35,24 +35,24 @@ type plain struct {
 // maxDepth bounds the recursion of a plain.
 const maxDepth = 64
 
-// plainJSON returns the JSON of one YAML document, or false where the parser has
-// to look.
-func plainJSON(text []byte) ([]byte, bool) {
+// plainJSON returns one YAML document as JSON and as a tree, or false where the
+// parser has to look.
+func plainJSON(text []byte) (out []byte, root map[string]any, ok bool) {
 	for _, c := range text {
 		if (c < ' ' || c > '~') && c != '\n' {
-			return nil, false
+			return nil, nil, false
 		}
 	}
 	p := plain{rest: string(bytes.TrimPrefix(text, []byte("---\n")))}
 	if !p.next() || p.text == "" || p.indent != 0 {
-		return nil, false
+		return nil, nil, false
 	}
-	root, ok := p.mapping()
+	root, ok = p.mapping()
 	if !ok || p.text != "" {
-		return nil, false
+		return nil, nil, false
 	}
 	out, err := json.Marshal(root)
-	return out, err == nil
+	return out, root, err == nil
 }
 
 // next goes to the next line that is neither empty nor a comment. It reports false

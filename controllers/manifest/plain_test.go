@@ -3,6 +3,7 @@ package manifest
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	k8syaml "sigs.k8s.io/yaml"
 )
 
@@ -18,6 +19,9 @@ func TestPlain(t *testing.T) {
 		{"quoted", "a: \"*.example.com\"\nb: 'x: # y'\nc: \"\"\n", true},
 		{"markup within quotes", "a: \"<b>&amp;\"\n", true},
 		{"list on one line", "a: [\"b\", c, 2, false]\nd: []\n", true},
+		{"list of objects", "kind: List\napiVersion: v1\nitems:\n- kind: Secret\n", true},
+		{"head of other types", "kind: 1\napiVersion: [v1]\nmetadata: true\n", true},
+		{"name of another type", "kind: Secret\nKind: Other\napiVersion: v1\nmetadata:\n  name: 1\n  namespace: shop\n", true},
 		{"base64", "data:\n  tls.crt: LS0tLS1CRUdJTi+/a==\n", true},
 		{"escape", "a: \"\\n\"\n", false},
 		{"comment behind a value", "a: b # c\n", false},
@@ -68,13 +72,17 @@ func FuzzPlain(f *testing.F) {
 // samePlain reports whether text is plain, and compares it with the parser's.
 func samePlain(t *testing.T, text string) bool {
 	t.Helper()
-	got, ok := plainJSON([]byte(text))
+	got, root, ok := plainJSON([]byte(text))
 	if !ok {
 		return false
 	}
 	want, err := k8syaml.YAMLToJSONStrict([]byte(text))
 	if err != nil || string(got) != string(want) {
 		t.Errorf("plainJSON(%q) = %s, want %s, %v", text, got, want, err)
+	}
+	plain, parsed := (&document{json: got, root: root}).head(), (&document{json: want}).head()
+	if diff := cmp.Diff(parsed, plain); diff != "" {
+		t.Errorf("head of %q (-parsed +plain):\n%s", text, diff)
 	}
 	return true
 }
