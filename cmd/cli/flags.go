@@ -125,6 +125,9 @@ func (s *settings) check() error {
 	if err := s.checkKeyLog(); err != nil {
 		return err
 	}
+	if s.enableOCSP && fips140.Enforced() {
+		return usage("--enable-ocsp: not with GODEBUG=fips140=only: OCSP names certificates by SHA-1")
+	}
 	if _, err := s.handshakes(); err != nil {
 		return usage("--handshake-log-sample-ok, --handshake-log-fields: %s", strings.TrimPrefix(err.Error(), "observe: "))
 	}

@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -48,5 +50,26 @@ func TestOCSP(t *testing.T) {
 	}
 	if n := strings.Count(p.Stderr(), "an OCSP response is stapled"); n != 1 {
 		t.Errorf("the log says %d times that a response is stapled, want once", n)
+	}
+}
+
+// TestOCSPIsRefusedWhereFIPSIsEnforced runs itself again in that mode, which is
+// decided when a process starts.
+func TestOCSPIsRefusedWhereFIPSIsEnforced(t *testing.T) {
+	if os.Getenv("CARDEA_TEST_FIPS") == "" {
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), self, "-test.run=^"+t.Name()+"$", "-test.v")
+		cmd.Env = append(os.Environ(), "GODEBUG=fips140=only", "CARDEA_TEST_FIPS=1")
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+			t.Errorf("with GODEBUG=fips140=only: %v\n%s", err, out)
+		}
+		return
+	}
+	code, _, stderr := call(t, "serve", "--manifests", t.TempDir(), "--enable-ocsp")
+	if code != 2 || !strings.Contains(stderr, "fips140=only") {
+		t.Errorf("exit code %d, %q, want 2 and why", code, stderr)
 	}
 }
