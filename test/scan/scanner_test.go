@@ -127,7 +127,7 @@ func (r report) judge(t *testing.T, protocols ...string) {
 	// It calls the suites of TLS 1.3 acceptable.
 	for _, c := range r.Ciphers {
 		if !slices.Contains(protocols, c.Protocol) || c.Strength != "strong" && c.Strength != "acceptable" {
-			t.Errorf("sslscan: %s %s is %s, want strong or acceptable", c.Protocol, c.Name, c.Strength)
+			t.Errorf("sslscan: %s %s is %s, want %q, strong or acceptable", c.Protocol, c.Name, c.Strength, protocols)
 		}
 	}
 	if len(r.Ciphers) < 3*len(protocols) {
