@@ -29,6 +29,9 @@ func (e *explanation) print(w io.Writer) error {
 		for _, c := range x.Certificates {
 			line("certificate", "%s", c)
 		}
+		if x.Settings != "" {
+			line("tls settings", "%s", x.Settings)
+		}
 		if x.Note != "" {
 			line("", "%s", x.Note)
 		}

@@ -54,7 +54,10 @@ type explainedTLS struct {
 	Ingress    string `json:"ingress,omitempty"`
 	// Certificates that may be served, the preferred one first.
 	Certificates []string `json:"certificates,omitempty"`
-	Note         string   `json:"note,omitempty"`
+	// Settings are those of the host that differ from the default: its policy, what
+	// it demands of client certificates, passthrough.
+	Settings string `json:"settings,omitempty"`
+	Note     string `json:"note,omitempty"`
 }
 
 type explainedHost struct {
@@ -148,6 +151,7 @@ func (t table) explainTLS(host string, now time.Time) *explainedTLS {
 	declared := t.snapshot.ServerName(x.ServerName)
 	if declared != nil && declared.TLS != nil {
 		x.Host, x.Ingress = declared.Name, declared.TLS.Origin.String()
+		x.Settings = declared.TLS.Text()
 		for _, c := range declared.TLS.Certificates {
 			x.Certificates = append(x.Certificates, describeCertificate(c, host, now))
 		}

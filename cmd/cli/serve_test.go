@@ -278,12 +278,25 @@ func TestExplain(t *testing.T) {
 	harness.Write(t, dir, "services.yaml", harness.Service("shop", "web", 8081)+harness.Service("shop", "empty"))
 	harness.Write(t, dir, "more.yaml", strings.NewReplacer("shop, ", "more, ", "name: web", "name: empty", "path: /", "path: /empty", "tls:", "# tls:").Replace(shop))
 	harness.Write(t, dir, "tls.yaml", ca.Secret("shop", "shop-tls", harness.Leaf{Names: []string{"shop.example.com"}}))
+	harness.Write(t, dir, "strict.yaml", `apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: strict, namespace: shop, annotations: {cardea.dev/tls-policy: modern, cardea.dev/http2: "false"}}
+spec:
+  ingressClassName: cardea
+  tls: [{hosts: [strict.example.com], secretName: shop-tls}]
+  rules:
+  - host: strict.example.com
+    http:
+      paths:
+      - {path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}
+`)
 	p := harness.Serve(t, dir)
 	for _, tc := range []struct {
 		url  string
 		code int
 		want []string
 	}{
+		{"https://strict.example.com/", 0, []string{"tls settings policy=modern no-http2"}},
 		{"https://shop.example.com/cart", 0, []string{
 			"answer       Service shop/web, one of 1 endpoint", "endpoint     127.0.0.1:8081", "certificate  shop/shop-tls#",
 			"Ingress shop/shop spec.rules[0].http.paths[0]", "not          Prefix /empty", "not a prefix of the path",

@@ -77,6 +77,10 @@ func (h *Host) text(b *strings.Builder) {
 	}
 }
 
+// Text lists the settings of t that differ from the default, as [Spec.Text] does;
+// "" if none does.
+func (t *TLS) Text() string { return t.text() }
+
 // text lists what differs from the default.
 func (t *TLS) text() string {
 	var words []string
