@@ -27,7 +27,6 @@ import (
 type passWorld struct {
 	*world
 	update snapshot.Update
-	pools  []*snapshot.Pool
 	shakes chan outcome.Handshake
 }
 
