@@ -100,7 +100,7 @@ func TestEndpointReplacedLive(t *testing.T) {
 	}
 }
 
-func TestDrain(t *testing.T) {
+func TestRow77Drain(t *testing.T) {
 	entered, finish := make(chan struct{}), make(chan struct{})
 	slow := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
@@ -254,8 +254,8 @@ func TestStateOutlivesAPublish(t *testing.T) {
 	}
 }
 
-// TestPublishFromEverywhere: publishes take effect one after the other.
-func TestPublishFromEverywhere(t *testing.T) {
+// TestRow80PublishFromEverywhere: publishes take effect one after the other.
+func TestRow80PublishFromEverywhere(t *testing.T) {
 	const publishers, each = 8, 20
 	w := newWorld(t, nil)
 	web := backend(t, "web")

@@ -149,3 +149,22 @@ func TestTLSTunnel(t *testing.T) {
 		t.Errorf("after the client's end: %q, %v, want \"bye\"", rest, err)
 	}
 }
+
+// TestRow63TerminatedTLSIsRouted is what ending TLS is for: what is inside decides
+// where a request goes.
+func TestRow63TerminatedTLSIsRouted(t *testing.T) {
+	w := newWorld(t, nil)
+	h, pool := host("shop.example", snapshot.Policy{})
+	api := &snapshot.Pool{ID: "pool-x-api"}
+	h.Routes = append(h.Routes, &snapshot.Route{Path: "/api", Kind: snapshot.Prefix, Pool: api.ID})
+	w.secure(h)
+	w.publish(snapshot.Update{
+		Spec:      &snapshot.Spec{Hosts: []*snapshot.Host{h}, Pools: []*snapshot.Pool{pool, api}},
+		Endpoints: map[string][]snapshot.Endpoint{pool.ID: {backend(t, "web")}, api.ID: {backend(t, "api")}},
+	})
+	for path, want := range map[string]string{"/": "web shop.example /", "/api/v1": "api shop.example /api/v1"} {
+		if status, body := get(t, w.client(), "https://shop.example"+path); status != 200 || body != want {
+			t.Errorf("GET %s: %d %q, want 200 %q", path, status, body, want)
+		}
+	}
+}

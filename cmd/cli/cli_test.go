@@ -290,7 +290,7 @@ func shellWords(line string) (words []string) {
 
 // An edit of the YAML is served within a fraction of a second. A route that comes
 // with its Service is never there without it: no request sees a 503.
-func TestEditIsLive(t *testing.T) {
+func TestRow78EditIsLive(t *testing.T) {
 	const edits = 20
 	dir := t.TempDir()
 	port := harness.Backend(t, "web")

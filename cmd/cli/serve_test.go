@@ -33,7 +33,7 @@ spec:
 
 // Nothing that the program prints or serves beside the data plane holds a byte of
 // a private key.
-func TestNoKeyIsEverShown(t *testing.T) {
+func TestRow66NoKeyIsEverShown(t *testing.T) {
 	dir, ca := t.TempDir(), harness.NewAuthority(t)
 	certPEM, keyPEM := ca.Issue(harness.Leaf{Names: []string{"shop.example.com"}})
 	defaultCert, defaultKey := ca.Issue(harness.Leaf{Names: []string{"default.example.com"}})
@@ -196,7 +196,7 @@ func TestDefaultCertificateFollowsItsFiles(t *testing.T) {
 }
 
 // A request in flight ends as if nothing had happened; readiness goes first.
-func TestShutdown(t *testing.T) {
+func TestRow68Shutdown(t *testing.T) {
 	dir := t.TempDir()
 	arrived, goOn := make(chan struct{}), make(chan struct{})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
