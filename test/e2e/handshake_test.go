@@ -37,6 +37,27 @@ spec:
       - {path: /, pathType: Prefix, backend: {service: {name: web, port: {name: http}}}}
 `
 
+// guarded is an Ingress that demands client certificates; the data of the Secret
+// with their authority follows it.
+const guarded = `---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {namespace: %[1]s, name: guarded, annotations: {cardea.dev/auth-tls-secret: clients, cardea.dev/auth-tls-match-cn: CN=alice}}
+spec:
+  ingressClassName: cardea
+  tls:
+  - {hosts: ["*.guarded.example.com"], secretName: tls}
+  rules:
+  - host: "*.guarded.example.com"
+    http:
+      paths:
+      - {path: /, pathType: Prefix, backend: {service: {name: web, port: {name: http}}}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {namespace: %[1]s, name: clients}
+stringData: `
+
 // TestHandshakeFailures has every client fail at each of two replicas. The reason
 // is the same in log, metric and Event, to the letter; the Events are one for a
 // reason, whatever the number of clients and replicas, and count all of them.
@@ -46,8 +67,10 @@ func TestHandshakeFailures(t *testing.T) {
 	replicas := []*process{start(t, flags...), start(t, flags...)}
 	ca := newAuthority(t)
 	ns := namespace(t, "handshake")
-	certPEM, keyPEM, _ := ca.issue(t, "*.failing.example.com")
-	apply(t, service(ns, backend(t, "handshake"))+secret(ns, "tls", certPEM, keyPEM)+fmt.Sprintf(failing, ns))
+	certPEM, keyPEM, _ := ca.issue(t, "*.failing.example.com", "*.guarded.example.com")
+	clientCA := harness.NewAuthority(t)
+	apply(t, service(ns, backend(t, "handshake"))+secret(ns, "tls", certPEM, keyPEM)+fmt.Sprintf(failing, ns)+
+		fmt.Sprintf(guarded, ns)+clientCA.Bundle()+"\n")
 	for _, p := range replicas {
 		eventually(t, 5*time.Second, "the host is served", func() error {
 			_, _, err := newClient(p.https, "good.failing.example.com", ca.pool).once("/")
@@ -61,7 +84,7 @@ func TestHandshakeFailures(t *testing.T) {
 			for _, c := range clients {
 				t.Run(fmt.Sprintf("replica %d/%s", i, c.Name), func(t *testing.T) {
 					t.Parallel()
-					fail(t, p, c)
+					fail(t, p, clientCA, c)
 				})
 			}
 		}
@@ -70,8 +93,11 @@ func TestHandshakeFailures(t *testing.T) {
 }
 
 // fail runs a client and looks for its reason in the log and the metrics.
-func fail(t *testing.T, p *process, c harness.FailingClient) {
-	fields := c.Fail(t, harness.Front{Addr: p.https, Wildcard: "*.failing.example.com", Bare: "bare.example.com"})
+func fail(t *testing.T, p *process, clientCA *harness.Authority, c harness.FailingClient) {
+	fields := c.Fail(t, harness.Front{
+		Addr: p.https, Wildcard: "*.failing.example.com", Bare: "bare.example.com",
+		Guarded: "*.guarded.example.com", Clients: clientCA,
+	})
 	var record map[string]any
 	eventually(t, 20*time.Second, "the log knows the handshake", func() error {
 		found := p.handshakes(func(r map[string]any) bool {
@@ -144,8 +170,12 @@ func wantEvents(t *testing.T, ns string, clients []harness.FailingClient, replic
 			t.Errorf("two Events of reason %s in ten minutes: the replicas do not share one", e.Reason)
 		}
 		seen[w] = true
-		if e.InvolvedObject.Kind != "Ingress" || e.InvolvedObject.Name != "web" || e.Type != corev1.EventTypeWarning || len(e.Message) > 1024 {
-			t.Errorf("Event %s is on %s %s, %s, %d bytes, want a warning on the Ingress in 1,024", e.Reason, e.InvolvedObject.Kind, e.InvolvedObject.Name, e.Type, len(e.Message))
+		owner := "web"
+		if strings.HasPrefix(e.Reason, "client_cert_") {
+			owner = "guarded"
+		}
+		if e.InvolvedObject.Kind != "Ingress" || e.InvolvedObject.Name != owner || e.Type != corev1.EventTypeWarning || len(e.Message) > 1024 {
+			t.Errorf("Event %s is on %s %s, %s, %d bytes, want a warning on Ingress %s in 1,024", e.Reason, e.InvolvedObject.Kind, e.InvolvedObject.Name, e.Type, len(e.Message), owner)
 		}
 		for _, c := range clients {
 			if c.Reason == e.Reason && !strings.Contains(e.Message, c.Event) {

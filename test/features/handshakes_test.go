@@ -38,16 +38,35 @@ spec:
       paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]
 `
 
+// guarded demands client certificates; the data of the Secret follows it.
+const guarded = `
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: guarded, namespace: shop, annotations: {cardea.dev/auth-tls-secret: clients, cardea.dev/auth-tls-match-cn: CN=alice}}
+spec:
+  ingressClassName: cardea
+  tls: [{hosts: ["*.guarded.example.com"], secretName: tls}]
+  rules:
+  - host: "*.guarded.example.com"
+    http:
+      paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: clients, namespace: shop}
+stringData: `
+
 // TestHandshakeFailures: every way in which a client can fail has its own reason,
 // the same in the handshake log and in the metric.
 func TestHandshakeFailures(t *testing.T) {
-	dir, ca := t.TempDir(), harness.NewAuthority(t)
+	dir, ca, clients := t.TempDir(), harness.NewAuthority(t), harness.NewAuthority(t)
 	harness.Write(t, dir, "ingress.yaml", failing)
+	harness.Write(t, dir, "guarded.yaml", guarded+clients.Bundle())
 	harness.Write(t, dir, "service.yaml", harness.Service("shop", "web", harness.Backend(t, "web")))
-	harness.Write(t, dir, "secret.yaml", ca.Secret("shop", "tls", harness.Leaf{Names: []string{"*.shop.example.com"}}))
+	harness.Write(t, dir, "secret.yaml", ca.Secret("shop", "tls", harness.Leaf{Names: []string{"*.shop.example.com", "*.guarded.example.com"}}))
 	// Every other client has to be done within the time of the handshake.
 	p := harness.Serve(t, dir, "--handshake-first-byte-timeout", "2s", "--handshake-timeout", "15s", "--handshake-log", "failures")
-	front := harness.Front{Addr: p.HTTPS, Wildcard: "*.shop.example.com", Bare: "bare.example.com"}
+	front := harness.Front{Addr: p.HTTPS, Wildcard: "*.shop.example.com", Bare: "bare.example.com", Guarded: "*.guarded.example.com", Clients: clients}
 	for _, c := range harness.FailingClients() {
 		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()

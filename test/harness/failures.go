@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -39,6 +40,10 @@ type Front struct {
 	// Wildcard is declared with a good certificate: "*.shop.example.com". Bare is
 	// declared, and the Secret that its Ingress names is not there.
 	Wildcard, Bare string
+	// Guarded is declared like Wildcard and demands certificates of clients that
+	// Clients has signed and whose common name is alice: "*.guarded.example.com".
+	Guarded string
+	Clients *Authority
 }
 
 // Fail runs the client and returns the fields by which the handshake log knows
@@ -86,6 +91,15 @@ func FailingClients() []FailingClient {
 	hello := func(part int) func(*attempt) []byte {
 		return func(a *attempt) []byte { h := a.hello(); return h[:len(h)*part/4] }
 	}
+	guarded := func(cert func(*attempt) tls.Certificate) func(*attempt) Record {
+		return func(a *attempt) Record {
+			a.host = a.guardedHost()
+			return a.presents(cert(a))
+		}
+	}
+	client := func(name string, change func(*x509.Certificate)) func(*attempt) tls.Certificate {
+		return func(a *attempt) tls.Certificate { return a.Clients.ClientWith(name, change) }
+	}
 	wait := func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) }
 	leave := func(c *net.TCPConn) { _ = c.CloseWrite() }
 	reset := func(c *net.TCPConn) { _ = c.SetLinger(0) }
@@ -118,6 +132,22 @@ func FailingClients() []FailingClient {
 			a.host = a.Bare
 			return golang(nil)(a)
 		}},
+
+		{"openssl without a certificate", "client_cert_missing", "Give the client a certificate", func(a *attempt) Record {
+			a.host = a.guardedHost()
+			return openssl("-tls1_2")(a)
+		}},
+		{"go without a certificate", "client_cert_missing", "Give the client a certificate", guarded(func(*attempt) tls.Certificate { return tls.Certificate{} })},
+		{"go with a certificate of another authority", "client_cert_unknown_ca", "Issue the client a certificate from that CA", guarded(func(a *attempt) tls.Certificate {
+			return NewAuthority(a).Client("alice")
+		})},
+		{"go with an expired certificate", "client_cert_expired", "Renew the client's certificate", guarded(client("alice", func(c *x509.Certificate) {
+			c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(-time.Minute)
+		}))},
+		{"go with a certificate for servers", "client_cert_usage", "clientAuth", guarded(client("alice", func(c *x509.Certificate) {
+			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+		}))},
+		{"go with the certificate of somebody else", "client_cert_denied", "auth-tls annotations", guarded(client("mallory", nil))},
 
 		{"silent", "timeout_silent", "", send(text(""), wait)},
 		{"half a hello and then silence", "timeout_partial", "", send(hello(2), wait)},
@@ -201,6 +231,29 @@ func (a *attempt) golang(cfg *tls.Config) Record {
 	defer c.Close()
 	if err := tls.Client(c, cfg).Handshake(); err == nil {
 		a.Errorf("the handshake for %s succeeded", cfg.ServerName)
+	}
+	return Record{"remote": c.LocalAddr().String()}
+}
+
+// guardedHost is the attempt's own name under Guarded.
+func (a *attempt) guardedHost() string {
+	label, _, _ := strings.Cut(a.host, ".")
+	return label + strings.TrimPrefix(a.Guarded, "*")
+}
+
+// presents sends a certificate, whatever authorities the server asks for. With TLS
+// 1.3 the client learns after its handshake that it is not good enough.
+func (a *attempt) presents(cert tls.Certificate) Record {
+	a.Helper()
+	c := a.dial()
+	defer c.Close()
+	tc := tls.Client(c, &tls.Config{
+		ServerName:           a.host,
+		InsecureSkipVerify:   true, // the server is not what is tried here
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil },
+	})
+	if _, err := tc.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
+		a.Errorf("the connection to %s: %v, want an alert", a.host, err)
 	}
 	return Record{"remote": c.LocalAddr().String()}
 }

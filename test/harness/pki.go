@@ -97,14 +97,21 @@ func (a *Authority) Issue(l Leaf) (certPEM, keyPEM string) {
 }
 
 // Client returns a certificate of a client with that common name.
-func (a *Authority) Client(name string) tls.Certificate {
+func (a *Authority) Client(name string) tls.Certificate { return a.ClientWith(name, nil) }
+
+// ClientWith is Client with what change, if not nil, makes of the certificate.
+func (a *Authority) ClientWith(name string, change func(*x509.Certificate)) tls.Certificate {
 	a.t.Helper()
 	key := ecdsaKey(a.t)
-	leaf := a.sign(&x509.Certificate{
+	template := &x509.Certificate{
 		SerialNumber: nextSerial(), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}, a.cert, key.Public())
+	}
+	if change != nil {
+		change(template)
+	}
+	leaf := a.sign(template, a.cert, key.Public())
 	return tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key}
 }
 
