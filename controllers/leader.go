@@ -16,7 +16,7 @@ import (
 )
 
 // LeaderConfig says how the replicas agree on the one that does what is to be
-// done once: status, session ticket keys, Events about expiry.
+// done once: status and session ticket keys. (Events are shared by their names.)
 type LeaderConfig struct {
 	// Namespace is that of the Lease, and of the controller's own objects. ""
 	// means that nothing is done that only a leader may do.
@@ -67,7 +67,7 @@ func newElection(cfg LeaderConfig, config *rest.Config, log logr.Logger) (*elect
 func (e *election) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := e.stand(ctx); err != nil {
-			e.log.Error(err, "leader election cannot run; this replica does nothing that is the leader's: status, session ticket keys, Events about expiry")
+			e.log.Error(err, "leader election cannot run; this replica does nothing that is the leader's: status, session ticket keys")
 		}
 		select {
 		case <-ctx.Done():

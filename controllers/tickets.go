@@ -3,7 +3,6 @@ package controllers
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -57,13 +56,13 @@ type ticketRing struct {
 }
 
 func newTicketRing(now time.Time) ticketRing {
-	return ticketRing{current: newTicketKey(), next: newTicketKey(), rotated: now}
+	return ticketRing{current: snapshot.RandomTicketKey(), next: snapshot.RandomTicketKey(), rotated: now}
 }
 
 // rotate puts the next secret into use. Replicas that have not yet read of it
 // understand it already, and it understands theirs.
 func (r ticketRing) rotate(now time.Time) ticketRing {
-	return ticketRing{current: r.next, next: newTicketKey(), previous: r.current, rotated: now}
+	return ticketRing{current: r.next, next: snapshot.RandomTicketKey(), previous: r.current, rotated: now}
 }
 
 // due reports whether the ring is to be rotated. One that was rotated in the
@@ -119,13 +118,6 @@ func parseTicketRing(data map[string][]byte) (r ticketRing, err error) {
 		return ticketRing{}, errors.New("rotated is not a time as of RFC 3339")
 	}
 	return r, nil
-}
-
-func newTicketKey() *snapshot.TicketKey {
-	var secret [32]byte
-	// crypto/rand.Read never fails (Go 1.24): it ends the process instead.
-	_, _ = rand.Read(secret[:])
-	return snapshot.NewTicketKey(secret)
 }
 
 // A ticketKeeper follows the Secret and, while this replica leads, keeps it.

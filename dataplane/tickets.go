@@ -2,7 +2,6 @@ package dataplane
 
 import (
 	"context"
-	"crypto/rand"
 	"sync"
 	"time"
 
@@ -26,7 +25,7 @@ const ticketRotation = 24 * time.Hour
 
 func (t *tickets) init(listeners []*listen.Listener) {
 	t.listeners = listeners
-	t.set(&snapshot.TicketKeys{Current: newTicketKey()})
+	t.set(&snapshot.TicketKeys{Current: snapshot.RandomTicketKey()})
 }
 
 // published takes over keys that all replicas share.
@@ -42,7 +41,7 @@ func (t *tickets) rotate() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.foreign {
-		t.set(&snapshot.TicketKeys{Current: newTicketKey(), Others: []*snapshot.TicketKey{t.keys.Current}})
+		t.set(&snapshot.TicketKeys{Current: snapshot.RandomTicketKey(), Others: []*snapshot.TicketKey{t.keys.Current}})
 	}
 }
 
@@ -65,11 +64,4 @@ func (t *tickets) set(keys *snapshot.TicketKeys) {
 	for _, l := range t.listeners {
 		l.SetTicketKeys(keys)
 	}
-}
-
-func newTicketKey() *snapshot.TicketKey {
-	var secret [32]byte
-	// crypto/rand.Read never fails (Go 1.24): it ends the process instead.
-	_, _ = rand.Read(secret[:])
-	return snapshot.NewTicketKey(secret)
 }

@@ -21,7 +21,7 @@ func TestTicketRotation(t *testing.T) {
 	if len(k.keys.Others) != 1 || !k.keys.Others[0].Equal(second) {
 		t.Errorf("after two: %d others, want the second alone", len(k.keys.Others))
 	}
-	published := &snapshot.TicketKeys{Current: newTicketKey()}
+	published := &snapshot.TicketKeys{Current: snapshot.RandomTicketKey()}
 	k.published(published)
 	k.rotate()
 	if k.keys != published {

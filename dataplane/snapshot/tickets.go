@@ -1,5 +1,7 @@
 package snapshot
 
+import "crypto/rand"
+
 // TicketKeys are the secrets from which the keys of TLS session tickets (RFC 5077,
 // RFC 8446 §4.6.1) are derived, one key per TLS configuration and secret. All
 // replicas must hold the same, so that a session resumes at any of them. Nil
@@ -18,6 +20,14 @@ type TicketKey struct{ secret [32]byte }
 
 // NewTicketKey returns a key with the given secret.
 func NewTicketKey(secret [32]byte) *TicketKey { return &TicketKey{secret} }
+
+// RandomTicketKey returns a new key.
+func RandomTicketKey() *TicketKey {
+	k := new(TicketKey)
+	// crypto/rand.Read never fails (Go 1.24): it ends the process instead.
+	_, _ = rand.Read(k.secret[:])
+	return k
+}
 
 // Secret returns the secret. It is for deriving keys from.
 func (k *TicketKey) Secret() [32]byte { return k.secret }
