@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -18,7 +17,7 @@ type BackendTLS struct {
 	VerifyHostname            Switch
 	ServerName, ProxyName     string
 	ProxyServerName           Switch
-	AltNames                  string // in normal form, with commas between them
+	AltNames                  NameList
 	CA, ClientCert, ProxyPair string // Secrets, as written
 	// Depth is proxy-ssl-verify-depth plus one; 0 if it is not set.
 	Depth int
@@ -26,14 +25,6 @@ type BackendTLS struct {
 	// proxy-ssl-ciphers; zero if they are not set.
 	MinVersion, MaxVersion uint16
 	CipherSuites           string
-}
-
-// Names returns AltNames, one by one.
-func (b *BackendTLS) Names() []string {
-	if b.AltNames == "" {
-		return nil
-	}
-	return strings.Split(b.AltNames, ",")
 }
 
 // Suites returns CipherSuites as crypto/tls numbers them.
@@ -60,13 +51,13 @@ func (s Switch) Or(dflt Switch) Switch {
 	return s
 }
 
-func parseSwitch(field func(*BackendTLS) *Switch) func(*Settings, string) error {
+func parseSwitch(field func(*Settings) *Switch) func(*Settings, string) error {
 	return func(s *Settings, value string) error {
 		switch strings.ToLower(value) {
 		case "on":
-			*field(&s.BackendTLS) = On
+			*field(s) = On
 		case "off":
-			*field(&s.BackendTLS) = Off
+			*field(s) = Off
 		default:
 			return fmt.Errorf(`want "on" or "off", found %s`, quote(value))
 		}
@@ -74,40 +65,15 @@ func parseSwitch(field func(*BackendTLS) *Switch) func(*Settings, string) error 
 	}
 }
 
-// parseSecret keeps the name as it is written: whose Secret it may be is for the
-// reader of the Ingress to judge.
-func parseSecret(field func(*BackendTLS) *string) func(*Settings, string) error {
-	return func(s *Settings, value string) error {
-		if value == "" {
-			return errors.New("want the name of a Secret, found none")
-		}
-		*field(&s.BackendTLS) = value
-		return nil
-	}
-}
-
-func parseServerName(field func(*BackendTLS) *string) func(*Settings, string) error {
+func parseServerName(field func(*Settings) *string) func(*Settings, string) error {
 	return func(s *Settings, value string) error {
 		name, ok := serverName(value)
 		if !ok {
 			return fmt.Errorf("want a DNS name or an IP address, found %s", quote(value))
 		}
-		*field(&s.BackendTLS) = name
+		*field(s) = name
 		return nil
 	}
-}
-
-func parseAltNames(s *Settings, value string) error {
-	var names []string
-	for part := range strings.SplitSeq(value, ",") {
-		name, ok := serverName(strings.TrimSpace(part))
-		if !ok {
-			return fmt.Errorf("want DNS names or IP addresses with commas between them, found %s", quote(value))
-		}
-		names = append(names, name)
-	}
-	s.BackendTLS.AltNames = strings.Join(names, ",")
-	return nil
 }
 
 // serverName returns the normal form of a name that a certificate may have: a DNS
@@ -127,15 +93,6 @@ func serverName(value string) (string, bool) {
 		}
 	}
 	return name, true
-}
-
-func parseDepth(s *Settings, value string) error {
-	n, err := strconv.Atoi(value)
-	if err != nil || n < 0 || n > maxCount {
-		return fmt.Errorf("want a whole number from 0 to %d, found %s", maxCount, quote(value))
-	}
-	s.BackendTLS.Depth = n + 1
-	return nil
 }
 
 var protocols = []string{"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"}

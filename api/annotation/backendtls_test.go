@@ -72,7 +72,7 @@ func TestBackendTLS(t *testing.T) {
 		}
 	}
 	s := annotation.BackendTLS{AltNames: "a,b", CipherSuites: "AES128-SHA:ECDHE-RSA-AES128-GCM-SHA256"}
-	if got, want := s.Names(), []string{"a", "b"}; !slices.Equal(got, want) {
+	if got, want := s.AltNames.Names(), []string{"a", "b"}; !slices.Equal(got, want) {
 		t.Errorf("Names() = %q, want %q", got, want)
 	}
 	if got, want := s.Suites(), []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}; !slices.Equal(got, want) {

@@ -1,12 +1,10 @@
 package annotation
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
 )
 
@@ -25,8 +23,8 @@ type ClientAuth struct {
 	Failure ClientAuthFailure
 	// MatchCN is a regular expression for the whole common name, without "CN=".
 	MatchCN string
-	// MatchSANs are names with commas between them.
-	MatchSANs string
+	// MatchSANs is auth-tls-match-san.
+	MatchSANs NameList
 	// PassCertificate sends the certificate to the backend.
 	PassCertificate bool
 }
@@ -40,14 +38,6 @@ func (c *ClientAuth) Asks() bool {
 		return c.Secret != ""
 	}
 	return true
-}
-
-// SANs returns MatchSANs, one by one.
-func (c *ClientAuth) SANs() []string {
-	if c.MatchSANs == "" {
-		return nil
-	}
-	return strings.Split(c.MatchSANs, ",")
 }
 
 // VerifyClient is a value of auth-tls-verify-client.
@@ -98,23 +88,6 @@ func parseClientAuthFailure(s *Settings, value string) error {
 	return nil
 }
 
-func parseClientAuthSecret(s *Settings, value string) error {
-	if value == "" {
-		return errors.New("want the name of a Secret, found none")
-	}
-	s.ClientAuth.Secret = value
-	return nil
-}
-
-func parseClientAuthDepth(s *Settings, value string) error {
-	n, err := strconv.Atoi(value)
-	if err != nil || n < 0 || n > maxCount {
-		return fmt.Errorf("want a whole number from 0 to %d, found %s", maxCount, quote(value))
-	}
-	s.ClientAuth.Depth = n + 1
-	return nil
-}
-
 func parseErrorPage(s *Settings, value string) error {
 	u, err := url.Parse(value)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.ContainsAny(value, "\r\n\t ") {
@@ -139,19 +112,7 @@ func parseMatchCN(s *Settings, value string) error {
 	return nil
 }
 
-func parseMatchSANs(s *Settings, value string) error {
-	var names []string
-	for part := range strings.SplitSeq(value, ",") {
-		name := strings.TrimSpace(part)
-		if !isSAN(name) {
-			return fmt.Errorf("want DNS names (with *. for one label), IP or e-mail addresses or URIs with commas between them, found %s", quote(value))
-		}
-		names = append(names, name)
-	}
-	s.ClientAuth.MatchSANs = strings.Join(names, ",")
-	return nil
-}
-
+// isSAN reports whether a certificate can have name as alternative name.
 func isSAN(name string) bool {
 	if strings.Contains(name, "://") {
 		u, err := url.Parse(name)

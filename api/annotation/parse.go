@@ -49,6 +49,59 @@ func parseCount(field func(*Settings) *int) func(*Settings, string) error {
 	}
 }
 
+// parseSecret keeps the name as it is written: whose Secret it may be is for the
+// reader of the Ingress to judge.
+func parseSecret(field func(*Settings) *string) func(*Settings, string) error {
+	return func(s *Settings, value string) error {
+		if value == "" {
+			return errors.New("want the name of a Secret, found none")
+		}
+		*field(s) = value
+		return nil
+	}
+}
+
+// parseDepth reads how many certificates may be in between, from 0. The field
+// holds one more, so that 0 is that it is not set.
+func parseDepth(field func(*Settings) *int) func(*Settings, string) error {
+	return func(s *Settings, value string) error {
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 0 || n > maxCount {
+			return fmt.Errorf("want a whole number from 0 to %d, found %s", maxCount, quote(value))
+		}
+		*field(s) = n + 1
+		return nil
+	}
+}
+
+// A NameList is names with commas between them, and so comparable.
+type NameList string
+
+// Names returns the names, one by one.
+func (l NameList) Names() []string {
+	if l == "" {
+		return nil
+	}
+	return strings.Split(string(l), ",")
+}
+
+// parseNames reads a list of names of which normal returns the normal form, if it
+// is one of those that are wanted.
+func parseNames(field func(*Settings) *NameList, wanted string, normal func(string) (string, bool)) func(*Settings, string) error {
+	return func(s *Settings, value string) error {
+		var names []string
+		for part := range strings.SplitSeq(value, ",") {
+			name, ok := normal(strings.TrimSpace(part))
+			if !ok {
+				return fmt.Errorf("want %s with commas between them, found %s", wanted, quote(value))
+			}
+			names = append(names, name)
+		}
+		*field(s) = NameList(strings.Join(names, ","))
+		return nil
+	}
+}
+
 // parseSize reads nginx's sizes: digits and one of the units k, m, g (b for
 // bytes), in either case.
 func parseSize(field func(*Settings) *int64) func(*Settings, string) error {

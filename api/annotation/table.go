@@ -94,7 +94,7 @@ var table = []Annotation{
 	{
 		Name: "auth-tls-match-san", Kind: Text, Effect: Protects,
 		Text: "Names with commas between them, of which the client's certificate must have one as subject alternative name: DNS names (`*.` stands for one label), IP or e-mail addresses, URIs such as SPIFFE IDs.",
-		set:  parseMatchSANs,
+		set:  parseNames(func(s *Settings) *NameList { return &s.ClientAuth.MatchSANs }, "DNS names (with *. for one label), IP or e-mail addresses or URIs", func(name string) (string, bool) { return name, isSAN(name) }),
 	},
 	{
 		Name: "auth-tls-pass-certificate-to-upstream", Kind: Bool, Effect: Shapes, Default: "false",
@@ -104,7 +104,7 @@ var table = []Annotation{
 	{
 		Name: "auth-tls-secret", Kind: SecretRef, Effect: Protects,
 		Text: "Secret of the same namespace whose `ca.crt` holds the authorities that must have signed the client's certificate; its `ca.crl` holds their revocation lists, if any. It holds for the whole host.",
-		set:  parseClientAuthSecret,
+		set:  parseSecret(func(s *Settings) *string { return &s.ClientAuth.Secret }),
 	},
 	{
 		Name: "auth-tls-verify-client", Kind: Word, Effect: Protects,
@@ -114,7 +114,7 @@ var table = []Annotation{
 	{
 		Name: "auth-tls-verify-depth", Kind: Count, Effect: Protects,
 		Text: "The most intermediate certificates between the client's and its authority; from 0. Without it 1, as in ingress-nginx.",
-		set:  parseClientAuthDepth,
+		set:  parseDepth(func(s *Settings) *int { return &s.ClientAuth.Depth }),
 	},
 	unsupported("auth-type", Text, "HTTP authentication."),
 	unsupported("auth-url", Text, "Service that is asked whether a request may pass."),
@@ -126,32 +126,32 @@ var table = []Annotation{
 	{
 		Name: "backend-tls-alt-names", Kind: Text, Effect: Protects,
 		Text: "Names with commas between them: the backend's certificate is also accepted if it has one of these.",
-		set:  parseAltNames,
+		set:  parseNames(func(s *Settings) *NameList { return &s.BackendTLS.AltNames }, "DNS names or IP addresses", serverName),
 	},
 	{
 		Name: "backend-tls-ca", Kind: SecretRef, Effect: Protects,
 		Text: "Secret whose `ca.crt` holds the authorities that the backend's certificate must come from, instead of those of the system; its `ca.crl` holds their revocation lists, if any.",
-		set:  parseSecret(func(b *BackendTLS) *string { return &b.CA }),
+		set:  parseSecret(func(s *Settings) *string { return &s.BackendTLS.CA }),
 	},
 	{
 		Name: "backend-tls-client-cert", Kind: SecretRef, Effect: Protects,
 		Text: "Secret with the certificate and key (`tls.crt`, `tls.key`) that a backend is shown which asks for one.",
-		set:  parseSecret(func(b *BackendTLS) *string { return &b.ClientCert }),
+		set:  parseSecret(func(s *Settings) *string { return &s.BackendTLS.ClientCert }),
 	},
 	{
 		Name: "backend-tls-server-name", Kind: Text, Effect: Protects,
 		Text: "The name that is sent to the backend (SNI) and that its certificate must have. Without it that is the name of the Service, `NAME.NAMESPACE.svc`, or its `externalName`.",
-		set:  parseServerName(func(b *BackendTLS) *string { return &b.ServerName }),
+		set:  parseServerName(func(s *Settings) *string { return &s.BackendTLS.ServerName }),
 	},
 	{
 		Name: "backend-tls-verify", Kind: Word, Effect: Protects,
 		Text: "`off` accepts any certificate of the backend, and with it whoever is in between. Without it the certificate is verified (`on`), except under `k8s.io/ingress-nginx`, where it is not, as there.",
-		set:  parseSwitch(func(b *BackendTLS) *Switch { return &b.Verify }),
+		set:  parseSwitch(func(s *Settings) *Switch { return &s.BackendTLS.Verify }),
 	},
 	{
 		Name: "backend-tls-verify-hostname", Kind: Word, Effect: Protects,
 		Text: "`off` accepts a certificate for any name, if it comes from a trusted authority.",
-		set:  parseSwitch(func(b *BackendTLS) *Switch { return &b.VerifyHostname }),
+		set:  parseSwitch(func(s *Settings) *Switch { return &s.BackendTLS.VerifyHostname }),
 	},
 	unsupported("configuration-snippet", Text, "Raw nginx configuration, which may hold access rules. It is never executed."),
 	unsupported("denylist-source-range", Text, "Client addresses that may not send requests."),
@@ -204,7 +204,7 @@ var table = []Annotation{
 	{
 		Name: "proxy-ssl-name", Kind: Text, Effect: Protects,
 		Text: "As `backend-tls-server-name`, which counts before it.",
-		set:  parseServerName(func(b *BackendTLS) *string { return &b.ProxyName }),
+		set:  parseServerName(func(s *Settings) *string { return &s.BackendTLS.ProxyName }),
 	},
 	{
 		Name: "proxy-ssl-protocols", Kind: Text, Effect: Protects,
@@ -214,22 +214,22 @@ var table = []Annotation{
 	{
 		Name: "proxy-ssl-secret", Kind: SecretRef, Effect: Protects,
 		Text: "Secret that is `backend-tls-ca` (its `ca.crt`, which it must have unless verification is off) and, if it has `tls.crt` and `tls.key`, `backend-tls-client-cert` in one; those count before it.",
-		set:  parseSecret(func(b *BackendTLS) *string { return &b.ProxyPair }),
+		set:  parseSecret(func(s *Settings) *string { return &s.BackendTLS.ProxyPair }),
 	},
 	{
 		Name: "proxy-ssl-server-name", Kind: Word, Effect: Protects,
 		Text: "`off` sends the backend no name (SNI). Without it the name is sent, except under `k8s.io/ingress-nginx`, where it is not, as there.",
-		set:  parseSwitch(func(b *BackendTLS) *Switch { return &b.ProxyServerName }),
+		set:  parseSwitch(func(s *Settings) *Switch { return &s.BackendTLS.ProxyServerName }),
 	},
 	{
 		Name: "proxy-ssl-verify", Kind: Word, Effect: Protects,
 		Text: "As `backend-tls-verify`, which counts before it.",
-		set:  parseSwitch(func(b *BackendTLS) *Switch { return &b.ProxyVerify }),
+		set:  parseSwitch(func(s *Settings) *Switch { return &s.BackendTLS.ProxyVerify }),
 	},
 	{
 		Name: "proxy-ssl-verify-depth", Kind: Count, Effect: Protects,
 		Text: "The most intermediate certificates between the backend's and its authority; from 0. Without it there is no limit, except under `k8s.io/ingress-nginx`, where it is 1, as there.",
-		set:  parseDepth,
+		set:  parseDepth(func(s *Settings) *int { return &s.BackendTLS.Depth }),
 	},
 	unsupported("satisfy", Text, "Whether all access rules must pass or one.", "all"),
 	unsupported("server-snippet", Text, "Raw nginx configuration, which may hold access rules. It is never executed."),

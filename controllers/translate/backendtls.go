@@ -80,7 +80,7 @@ func (b *hostBuild) backendTLS(v Verdict, c *claim, service *corev1.Service) (_ 
 		NoSNI:        s.ProxyServerName.Or(sendName) == annotation.Off,
 		Insecure:     s.Verify.Or(s.ProxyVerify).Or(verify) == annotation.Off,
 		SkipHostname: s.VerifyHostname == annotation.Off,
-		AltNames:     s.Names(),
+		AltNames:     s.AltNames.Names(),
 		Depth:        depth,
 		MinVersion:   s.MinVersion,
 		MaxVersion:   s.MaxVersion,

@@ -76,7 +76,7 @@ func (b *hostBuild) compileDemand(c *claim) *snapshot.ClientAuth {
 		Origin:          c.at(c.clientAuthField()),
 		Depth:           cmp.Or(s.Depth, 2), // one intermediate, as in ingress-nginx
 		MatchCN:         s.MatchCN,
-		MatchSANs:       s.SANs(),
+		MatchSANs:       s.MatchSANs.Names(),
 		PassCertificate: s.PassCertificate,
 	}
 	switch s.Verify {
