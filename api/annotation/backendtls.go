@@ -143,7 +143,7 @@ func parseCiphers(s *Settings, value string) error {
 
 func suites(list string) (ids []uint16, err error) {
 	for name := range strings.FieldsFuncSeq(list, func(r rune) bool { return r == ':' || r == ',' || r == ' ' }) {
-		id, ok := backendSuites[strings.ToUpper(name)]
+		id, ok := CipherSuite(strings.ToUpper(name))
 		if !ok {
 			return nil, fmt.Errorf("want names of cipher suites with colons between them, of those that Go has, or DEFAULT, found %s", quote(name))
 		}
@@ -152,10 +152,16 @@ func suites(list string) (ids []uint16, err error) {
 	return ids, nil
 }
 
-// backendSuites are the suites that crypto/tls has as a client, by OpenSSL's names.
-// Those without forward secrecy are among them for backends that have nothing else;
-// whoever names one has been asked to.
-var backendSuites = map[string]uint16{
+// CipherSuite returns the suite of TLS 1.2 or older that OpenSSL calls by name.
+func CipherSuite(name string) (id uint16, ok bool) {
+	id, ok = openSSLSuites[name]
+	return id, ok
+}
+
+// openSSLSuites are the suites of Go by OpenSSL's names. Those without forward
+// secrecy are among them for peers that have nothing else; whoever names one has
+// been asked to.
+var openSSLSuites = map[string]uint16{
 	"ECDHE-ECDSA-AES128-GCM-SHA256": tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
 	"ECDHE-RSA-AES128-GCM-SHA256":   tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
 	"ECDHE-ECDSA-AES256-GCM-SHA384": tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
