@@ -23,18 +23,23 @@ func (in *ingress) readClientAuth(annotations map[string]string) {
 		if a.Verify != annotation.VerifyOptionalNoCA {
 			key := in.verifyClientKey
 			in.judge(Refused, AnnotationInvalid, "metadata.annotations["+key+"]", "%s: it asks for client certificates, and no annotation auth-tls-secret says which authority must have signed them. The hosts of this Ingress answer 503 until it is added.", key)
-			in.clientAuthBroken = true
+			in.breakClientAuth()
 		}
 		return
 	}
 	key := annotationKey(annotations, "auth-tls-secret")
 	name, ok := in.readSecretRef(key, a.Secret, ForAuthorities)
 	if !ok {
-		in.clientAuthBroken = true
+		in.breakClientAuth()
 		return
 	}
 	in.clientAuth = secretRef{name, "metadata.annotations[" + key + "]"}
 }
+
+// breakClientAuth notes that client certificates are demanded in a way that cannot
+// be applied: the paths of the Ingress are closed, and with them all others of its
+// hosts.
+func (in *ingress) breakClientAuth() { in.closed, in.clientAuthBroken = true, true }
 
 // demandsClientAuth reports whether c wants client certificates of the host, also
 // if it does not say so in a form that can be applied.
@@ -133,5 +138,5 @@ func sameDemand(a, b *claim) bool {
 
 // isClosed reports whether the paths of c on the host answer 503.
 func (b *hostBuild) isClosed(c *claim) bool {
-	return b.closed || c.ingress.closed || c.ingress.clientAuthBroken || slices.Contains(b.closedClaims, c)
+	return b.closed || c.ingress.closed || slices.Contains(b.closedClaims, c)
 }

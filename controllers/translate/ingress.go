@@ -284,7 +284,9 @@ func (in *ingress) readAnnotations(annotations map[string]string) {
 			in.judge(Info, AnnotationInvalid, field, "%s: %v. The ACME challenge paths of this Ingress are served regardless.", p.Key, p.Err)
 		default:
 			in.closed = true
-			in.clientAuthBroken = in.clientAuthBroken || strings.HasPrefix(p.Annotation.Name, "auth-tls-")
+			if strings.HasPrefix(p.Annotation.Name, "auth-tls-") {
+				in.breakClientAuth()
+			}
 			in.judge(Refused, AnnotationInvalid, field, "%s: %v. It protects, so the paths of this Ingress answer 503 until it is corrected or removed.", p.Key, p.Err)
 		}
 	}
