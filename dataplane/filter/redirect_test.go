@@ -116,6 +116,7 @@ func (c *client) Inform(*message.Response) error            { return nil }
 func (c *client) Write([]byte) error                        { return nil }
 func (c *client) Flush() error                              { return nil }
 func (c *client) End(*message.Fields) error                 { return nil }
+func (c *client) Cancel()                                   {}
 func (c *client) Abort()                                    {}
 func (c *client) Close()                                    {}
 func (c *client) Retire()                                   {}

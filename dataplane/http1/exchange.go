@@ -204,6 +204,9 @@ func (x *Exchange) Abort() {
 	cut(x.c.conn, x.out == framedClose || x.out == framedNone)
 }
 
+// Cancel is Abort: HTTP/1.1 cannot say why.
+func (x *Exchange) Cancel() { x.Abort() }
+
 // sendError translates the writer's error.
 func (x *Exchange) sendError() error {
 	err := x.c.wr.err

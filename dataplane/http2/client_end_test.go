@@ -20,7 +20,7 @@ func TestClientReset(t *testing.T) {
 		retry  outcome.Retry
 	}{
 		{xh2.ErrCodeRefusedStream, outcome.UpstreamReset, outcome.RetryYes},
-		{xh2.ErrCodeCancel, outcome.UpstreamReset, outcome.RetryNo},
+		{xh2.ErrCodeCancel, outcome.UpstreamCanceled, outcome.RetryNo},
 		{xh2.ErrCodeInternal, outcome.UpstreamReset, outcome.RetryNo},
 		{xh2.ErrCodeNo, outcome.UpstreamReset, outcome.RetryNo},
 		{xh2.ErrCodeHTTP11Required, outcome.UpstreamInvalid, outcome.RetryNo},

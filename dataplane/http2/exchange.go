@@ -214,7 +214,13 @@ func (x *Exchange) Retire() { x.conn.shutdown() }
 
 // Abort cuts the response so that the client can tell that it is incomplete. It
 // does nothing after End.
-func (x *Exchange) Abort() {
+func (x *Exchange) Abort() { x.cut(codeInternal) }
+
+// Cancel is Abort with the code CANCEL: the stream "is no longer needed" (RFC 9113
+// §7) by the one who was to answer.
+func (x *Exchange) Cancel() { x.cut(codeCancel) }
+
+func (x *Exchange) cut(code code) {
 	if x.stage == stageEnd || x.stage == stageCut {
 		return
 	}
@@ -223,7 +229,7 @@ func (x *Exchange) Abort() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if x.opened {
-		_ = x.giveUp(codeInternal, &outcome.Error{Side: outcome.Internal, Reason: outcome.InternalError, Err: errCut})
+		_ = x.giveUp(code, &outcome.Error{Side: outcome.Internal, Reason: outcome.InternalError, Err: errCut})
 	}
 }
 

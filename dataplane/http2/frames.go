@@ -328,6 +328,9 @@ func (s *stream) resetError() *outcome.Error {
 	reason := outcome.ClientClosed
 	if s.c.side == outcome.Upstream {
 		reason = outcome.UpstreamReset
+		if s.peerCode == codeCancel {
+			reason = outcome.UpstreamCanceled
+		}
 	}
 	return &outcome.Error{Side: s.c.side, Reason: reason, Err: &resetByPeer{s.peerCode}}
 }

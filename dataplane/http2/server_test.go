@@ -116,6 +116,17 @@ func TestBodyTimeout(t *testing.T) {
 	}
 }
 
+// TestCancel holds that an exchange can be given up without an answer, and that the
+// connection goes on.
+func TestCancel(t *testing.T) {
+	talk(t, &Server{Handler: func(x *Exchange) { x.Cancel() }}, func(d *dialogue) {
+		d.headers(1, true, getHead...)
+		d.want("RST_STREAM 1 CANCEL")
+		d.do(d.fr.WritePing(false, [8]byte{}))
+		d.want("PING 0 ack")
+	})
+}
+
 // TestZeroWindow holds that a client that gives no leave to send is given up, and
 // that others on its connection are not.
 func TestZeroWindow(t *testing.T) {

@@ -118,6 +118,7 @@ const (
 	NameUnresolved   Reason = "name_unresolved"
 	UpstreamClosed   Reason = "upstream_closed"
 	UpstreamReset    Reason = "upstream_reset"
+	UpstreamCanceled Reason = "upstream_canceled"
 	UpstreamTimeout  Reason = "upstream_timeout"
 	UpstreamSend     Reason = "upstream_send"
 	UpstreamInvalid  Reason = "upstream_invalid"

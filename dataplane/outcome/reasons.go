@@ -128,6 +128,7 @@ var infos = []Info{
 	{NameUnresolved, req, 503, "the ExternalName does not resolve", "Correct the ExternalName."},
 	{UpstreamClosed, req, 502, "the backend closed the connection before it answered", "Look at the backend's log; its keep-alive timeout may be shorter than Cardea's."},
 	{UpstreamReset, req, 502, "the backend reset the connection", "Look at the backend's log."},
+	{UpstreamCanceled, req, 502, "the backend gave up the exchange (HTTP/2 RST_STREAM with CANCEL); a gRPC client gets the same reset, not a status", "Often a deadline that the backend enforces: compare it with the duration in the log."},
 	{UpstreamTimeout, req, 504, "the backend did not answer in time", "Raise proxy-read-timeout if the backend needs longer."},
 	{UpstreamSend, req, 502, "the request could not be sent to the backend", "Look at the backend's log."},
 	{UpstreamInvalid, req, 502, "the backend's answer is not valid HTTP", "Look at the backend: another protocol on that port, or a malformed head."},

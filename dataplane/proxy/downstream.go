@@ -44,6 +44,10 @@ type Downstream interface {
 	// Abort cuts the response so that the client can tell it is incomplete. It
 	// does nothing after End.
 	Abort()
+	// Cancel is Abort with the code CANCEL where the protocol version has one (h2):
+	// it says that the backend no longer wants the exchange, and may be called
+	// without a head.
+	Cancel()
 	// Close makes this exchange the last one of its connection (h1: Connection:
 	// close). Call it before Head.
 	Close()

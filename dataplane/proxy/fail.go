@@ -15,6 +15,16 @@ const statusClientClosed = 499
 // only place that does.
 func (x *Exchange) fail(err *outcome.Error) {
 	x.note(err)
+	if err.Reason == outcome.UpstreamCanceled && x.grpc() {
+		// gRPC gives the code of a reset a meaning (its "HTTP2 Transport Mapping":
+		// CANCEL is the status CANCELLED, or DEADLINE_EXCEEDED once the client's own
+		// deadline has passed), and any HTTP status would replace it by another one.
+		if x.headSent {
+			_ = x.d.Flush()
+		}
+		x.d.Cancel()
+		return
+	}
 	if x.headSent {
 		// Half an answer must not look like a whole one. The client gets what there
 		// is of it, and with it the status that the outcome has.

@@ -26,6 +26,8 @@ func TestFail(t *testing.T) {
 		fields   string
 		body     string
 		aborted  bool
+		grpc     bool
+		canceled bool
 	}{
 		{
 			name: "the reason's status, nothing of the inside", method: "GET",
@@ -62,9 +64,27 @@ func TestFail(t *testing.T) {
 			err:    outcome.Error{Side: outcome.Upstream, Reason: outcome.UpstreamCut},
 			status: 502, logged: 502, fields: head, body: "502 Bad Gateway\nreason: upstream_cut\nrequest id: id-1\n",
 		},
+		{
+			name: "a backend that gives up is a 502", method: "POST",
+			err:    outcome.Error{Side: outcome.Upstream, Reason: outcome.UpstreamCanceled},
+			status: 502, logged: 502, fields: head, body: "502 Bad Gateway\nreason: upstream_canceled\nrequest id: id-1\n",
+		},
+		{
+			name: "and for gRPC the same reset", method: "POST", grpc: true,
+			err:     outcome.Error{Side: outcome.Upstream, Reason: outcome.UpstreamCanceled},
+			aborted: true, canceled: true,
+		},
+		{
+			name: "also in the middle of an answer", method: "POST", grpc: true, headSent: true,
+			err:    outcome.Error{Side: outcome.Upstream, Reason: outcome.UpstreamCanceled},
+			logged: 200, aborted: true, canceled: true,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := &fakeDownstream{req: &message.Request{Method: tt.method, Version: message.HTTP11}}
+			if tt.grpc {
+				d.req.Fields.AddName("Content-Type", "application/grpc+proto")
+			}
 			x := newExchange()
 			x.d, x.in, x.id = d, d.req, []byte("id-1")
 			if tt.headSent {
@@ -74,6 +94,9 @@ func TestFail(t *testing.T) {
 			if d.status != tt.status || x.out.Status != tt.logged || d.aborted != tt.aborted || d.ended == tt.aborted {
 				t.Errorf("sent %d, logged %d, aborted %v, ended %v; want %d, %d, %v, %v",
 					d.status, x.out.Status, d.aborted, d.ended, tt.status, tt.logged, tt.aborted, !tt.aborted)
+			}
+			if d.canceled != tt.canceled {
+				t.Errorf("canceled %v, want %v", d.canceled, tt.canceled)
 			}
 			if diff := cmp.Diff(tt.fields, strings.Join(d.fields, "|")); diff != "" {
 				t.Errorf("fields (-want +got):\n%s", diff)

@@ -22,6 +22,7 @@ type fakeDownstream struct {
 	fields          []string
 	body            bytes.Buffer
 	ended, aborted  bool
+	canceled        bool
 	closed, flushed bool
 }
 
@@ -51,6 +52,7 @@ func (d *fakeDownstream) Head(res *message.Response) error {
 func (d *fakeDownstream) Write(p []byte) error                { d.body.Write(p); return nil }
 func (d *fakeDownstream) Flush() error                        { d.flushed = true; return nil }
 func (d *fakeDownstream) End(*message.Fields) error           { d.ended = true; return nil }
+func (d *fakeDownstream) Cancel()                             { d.aborted, d.canceled = true, true }
 func (d *fakeDownstream) Abort()                              { d.aborted = true }
 func (d *fakeDownstream) Retire()                             { d.closed = true }
 func (d *fakeDownstream) Close()                              { d.closed = true }

@@ -28,10 +28,15 @@ type pace struct {
 // pace returns that of x. A gRPC stream is not held to any: it lasts, and is silent, as
 // its two ends please.
 func (x *Exchange) pace() pace {
-	if hasPrefixFold(x.in.Fields.Get(message.ContentType), "application/grpc") {
+	if x.grpc() {
 		return pace{}
 	}
 	return pace{rate: x.proxy.bodyRate}
+}
+
+// grpc reports whether the request is a call of gRPC, by its content-type.
+func (x *Exchange) grpc() bool {
+	return hasPrefixFold(x.in.Fields.Get(message.ContentType), "application/grpc")
 }
 
 // add notes a chunk of n bytes and how long it was waited for; it reports whether the
