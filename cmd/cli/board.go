@@ -110,6 +110,14 @@ func (b *board) of(pool string) []snapshot.Endpoint {
 	return b.endpoints[pool]
 }
 
+// addresses returns the addresses of the endpoints of a pool.
+func (b *board) addresses(pool string) (list []string) {
+	for _, ep := range b.of(pool) {
+		list = append(list, ep.Addr.String())
+	}
+	return list
+}
+
 // all returns the endpoints of every pool.
 func (b *board) all() map[string][]snapshot.Endpoint {
 	b.mu.Lock()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cardea-dev/cardea/controllers/manifest"
 	"github.com/cardea-dev/cardea/controllers/translate"
+	"github.com/cardea-dev/cardea/dataplane/outcome"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
@@ -104,11 +105,16 @@ type report struct {
 }
 
 type reportHost struct {
-	Name         string        `json:"name"`
-	Ingress      string        `json:"ingress"`
-	TLS          bool          `json:"tls"`
-	Certificates []string      `json:"certificates,omitempty"`
-	Routes       []reportRoute `json:"routes"`
+	Name         string   `json:"name"`
+	Ingress      string   `json:"ingress"`
+	TLS          bool     `json:"tls"`
+	Certificates []string `json:"certificates,omitempty"`
+	// Passthrough is the pool to which TLS connections are carried as they are.
+	Passthrough string        `json:"passthrough,omitempty"`
+	Routes      []reportRoute `json:"routes"`
+
+	// passedTo are the endpoints of Passthrough.
+	passedTo []string
 }
 
 type reportRoute struct {
@@ -165,6 +171,7 @@ func (s *settings) reportOn(set manifest.Set, now time.Time) (*report, error) {
 func (r *report) addHost(h *snapshot.Host, b *board) {
 	host := reportHost{Name: h.Name, Ingress: objectName(h.Origin), TLS: h.TLS != nil, Routes: []reportRoute{}}
 	if h.TLS != nil {
+		host.Passthrough, host.passedTo = h.TLS.Passthrough, b.addresses(h.TLS.Passthrough)
 		for _, c := range h.TLS.Certificates {
 			host.Certificates = append(host.Certificates, fmt.Sprintf("%s/%s %s until %s",
 				c.Origin.Namespace, c.Origin.Name, c.KeyType(), c.Leaf().NotAfter.UTC().Format(time.DateOnly)))
@@ -182,9 +189,7 @@ func (r *report) addHost(h *snapshot.Host, b *board) {
 		if x.Answer != nil {
 			route.Status, route.Reason = x.Answer.Status, x.Answer.Reason
 		}
-		for _, ep := range b.of(x.Pool) {
-			route.Endpoints = append(route.Endpoints, ep.Addr.String())
-		}
+		route.Endpoints = b.addresses(x.Pool)
 		host.Routes = append(host.Routes, route)
 	}
 	r.Hosts = append(r.Hosts, host)
@@ -241,6 +246,8 @@ func (r *report) print(w io.Writer) error {
 			name = ""
 		}
 		switch {
+		case h.Passthrough != "":
+			fmt.Fprintf(t, "%s\tTLS\t\tpassed through to %s\t%s\t%s\n", name, h.Passthrough, addressesText(h.passedTo), h.Ingress)
 		case len(h.Certificates) > 0:
 			for _, c := range h.Certificates {
 				fmt.Fprintf(t, "%s\tTLS\t\t%s\t\t%s\n", name, c, h.Ingress)
@@ -265,6 +272,10 @@ func (r *report) print(w io.Writer) error {
 }
 
 func (x reportRoute) backend() string {
+	if x.Redirect && x.Reason == string(outcome.Misdirected) {
+		// The only requests that come for a host that is passed through.
+		return "plain HTTP is redirected to HTTPS"
+	}
 	if x.Reason != "" {
 		return strings.TrimSpace(fmt.Sprintf("%s %d %s", x.Backend, x.Status, x.Reason))
 	}
@@ -272,14 +283,17 @@ func (x reportRoute) backend() string {
 }
 
 func (x reportRoute) endpoints() string {
-	switch n := len(x.Endpoints); {
-	case x.Reason != "":
+	if x.Reason != "" {
 		return ""
-	case n <= 2:
-		return cmp.Or(strings.Join(x.Endpoints, " "), "none")
-	default:
-		return fmt.Sprintf("%s and %d more", x.Endpoints[0], n-1)
 	}
+	return addressesText(x.Endpoints)
+}
+
+func addressesText(list []string) string {
+	if n := len(list); n > 2 {
+		return fmt.Sprintf("%s and %d more", list[0], n-1)
+	}
+	return cmp.Or(strings.Join(list, " "), "none")
 }
 
 func present(parts ...string) []string {

@@ -39,7 +39,9 @@ func (e *explanation) print(w io.Writer) error {
 	if h := e.Host; h != nil {
 		line("host", "%s of %s: %s", h.Name, h.Ingress, h.Why)
 	}
-	line("path", "%s", e.Path)
+	if e.Path != "" {
+		line("path", "%s", e.Path)
+	}
 	if r := e.Route; r != nil {
 		line("route", "%s %s of %s: %s", r.Kind, r.Path, r.Ingress, r.Why)
 		if r.Service != "" {

@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -35,9 +34,10 @@ type explanation struct {
 	// Reason is the one word of log and metric if something is in the way.
 	Reason outcome.Reason `json:"reason,omitempty"`
 
-	TLS       *explainedTLS   `json:"tls,omitempty"`
-	Host      *explainedHost  `json:"host,omitempty"`
-	Path      string          `json:"path"`
+	TLS  *explainedTLS  `json:"tls,omitempty"`
+	Host *explainedHost `json:"host,omitempty"`
+	// Path is empty if no request is looked at, and so of no consequence.
+	Path      string          `json:"path,omitempty"`
 	Route     *explainedRoute `json:"route,omitempty"`
 	Endpoints []string        `json:"endpoints,omitempty"`
 	Policies  []string        `json:"policies,omitempty"`
@@ -45,19 +45,6 @@ type explanation struct {
 	Others []explainedOther `json:"others,omitempty"`
 	// Verdicts are those on the objects involved.
 	Verdicts []string `json:"verdicts,omitempty"`
-}
-
-type explainedTLS struct {
-	// ServerName is what a client asks for; Host the declared host that takes it.
-	ServerName string `json:"serverName"`
-	Host       string `json:"host,omitempty"`
-	Ingress    string `json:"ingress,omitempty"`
-	// Certificates that may be served, the preferred one first.
-	Certificates []string `json:"certificates,omitempty"`
-	// Settings are those of the host that differ from the default: its policy, what
-	// it demands of client certificates, passthrough.
-	Settings string `json:"settings,omitempty"`
-	Note     string `json:"note,omitempty"`
 }
 
 type explainedHost struct {
@@ -91,13 +78,10 @@ func (t table) explain(raw string, now time.Time) (*explanation, error) {
 	e := &explanation{URL: raw, Path: cmp.Or(u.EscapedPath(), "/")}
 	host := string(snapshot.NormalizeHost(nil, []byte(u.Host)))
 	if u.Scheme == "https" {
-		e.TLS = t.explainTLS(host, now)
-		if r := t.rejects(e.TLS); r != "" {
-			e.Reason = r
-			e.Answer = "the TLS handshake is rejected: " + r.Info().Text
-			if r.Info().Advice != "" {
-				e.Answer += ". " + r.Info().Advice
-			}
+		e.explainTLS(t, host, now)
+		if e.TLS.Passthrough != "" {
+			e.explainPassthrough(t, host)
+			return e, nil
 		}
 	}
 	path, err := snapshot.NormalizePath(nil, []byte(e.Path))
@@ -125,6 +109,13 @@ func (t table) explain(raw string, now time.Time) (*explanation, error) {
 		e.refuse(outcome.NoRoute, why)
 		return e, nil
 	}
+	if e.TLS != nil && m.Route.Answer != nil && m.Route.Answer.Reason == string(outcome.Misdirected) {
+		// It is to be passed through, and nothing is there to pass it to: no
+		// request gets as far as a route.
+		e.Path = ""
+		e.explainVerdicts(t, m.Route.Origin, m.Route.Service)
+		return e, nil
+	}
 	e.explainRoute(m, t)
 	if p := m.Route.Policy; p.RedirectHTTPS && !p.ACME && u.Scheme == "http" {
 		e.Status, e.Answer = 308, "redirect to "+t.redirect(host, u)
@@ -141,38 +132,6 @@ func (e *explanation) refuse(r outcome.Reason, why string) {
 	}
 	e.Reason, e.Status = r, r.Status()
 	e.Answer = fmt.Sprintf("%d %s: %s", e.Status, r, why)
-}
-
-func (t table) explainTLS(host string, now time.Time) *explainedTLS {
-	x := &explainedTLS{ServerName: host}
-	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
-		x.ServerName, x.Note = "", "clients send no server name for an address"
-	}
-	declared := t.snapshot.ServerName(x.ServerName)
-	if declared != nil && declared.TLS != nil {
-		x.Host, x.Ingress = declared.Name, declared.TLS.Origin.String()
-		x.Settings = declared.TLS.Text()
-		for _, c := range declared.TLS.Certificates {
-			x.Certificates = append(x.Certificates, describeCertificate(c, host, now))
-		}
-	}
-	if c := t.snapshot.Spec.DefaultCertificate; len(x.Certificates) == 0 && c != nil && t.snapshot.Spec.UnknownSNI == snapshot.UnknownSNIDefaultCert {
-		x.Certificates = append(x.Certificates, describeCertificate(c, host, now))
-		x.Note = "the default certificate: no Ingress declares the host with a usable one"
-	}
-	return x
-}
-
-func (t table) rejects(x *explainedTLS) outcome.Reason {
-	switch {
-	case len(x.Certificates) > 0:
-		return ""
-	case x.Host != "":
-		return outcome.NoCertificate
-	case x.ServerName == "":
-		return outcome.NoSNI
-	}
-	return outcome.UnknownSNI
 }
 
 func whyHost(asked, name string) string {
@@ -223,9 +182,13 @@ func (e *explanation) explainRoute(m snapshot.Match, t table) {
 	}
 	e.Route = &explainedRoute{Path: r.Path, Kind: r.Kind.String(), Ingress: r.Origin.String(), Service: r.Service.String(), Pool: r.Pool, Why: why}
 	e.Policies = describePolicy(r.Policy)
-	objects := []snapshot.Origin{r.Origin.Object(), r.Service.Object()}
+	e.explainVerdicts(t, r.Origin, r.Service)
+}
+
+// explainVerdicts adds the verdicts on the objects involved.
+func (e *explanation) explainVerdicts(t table, involved ...snapshot.Origin) {
 	for _, v := range t.verdicts {
-		if slices.Contains(objects, v.Origin.Object()) {
+		if slices.ContainsFunc(involved, func(o snapshot.Origin) bool { return o.Object() == v.Origin.Object() }) {
 			e.Verdicts = append(e.Verdicts, describeVerdict(v))
 		}
 	}
@@ -237,29 +200,32 @@ func (e *explanation) explainBackend(m snapshot.Match, t table) {
 		e.refuse(r, r.Info().Text)
 		return
 	}
-	if p := t.snapshot.Pool(m.Route.Pool); p != nil && p.ExternalName != "" {
-		e.answer(fmt.Sprintf("%s, by the addresses of %s, port %d", m.Route.Service, p.ExternalName, p.ExternalPort))
-		return
+	to, ok := e.explainPool(t, m.Route.Pool, m.Route.Service)
+	switch {
+	case !ok:
+		e.refuse(outcome.NoEndpoints, to)
+	case e.Reason == "":
+		e.Answer = to
 	}
-	list := t.endpoints(m.Route.Pool)
+}
+
+// explainPool says where in a pool something goes; not ok, with the reason, if it
+// has no endpoint.
+func (e *explanation) explainPool(t table, id string, service snapshot.Origin) (to string, ok bool) {
+	if p := t.snapshot.Pool(id); p != nil && p.ExternalName != "" {
+		return fmt.Sprintf("%s, by the addresses of %s, port %d", service, p.ExternalName, p.ExternalPort), true
+	}
+	list := t.endpoints(id)
 	for _, ep := range list {
 		e.Endpoints = append(e.Endpoints, strings.TrimSpace(ep.Addr.String()+" "+ep.Target))
 	}
-	if len(list) == 0 {
-		e.refuse(outcome.NoEndpoints, outcome.NoEndpoints.Info().Text+" ("+m.Route.Service.String()+")")
-		return
+	switch len(list) {
+	case 0:
+		return fmt.Sprintf("%s (%s)", outcome.NoEndpoints.Info().Text, service), false
+	case 1:
+		return fmt.Sprintf("%s, one of 1 endpoint", service), true
 	}
-	plural := "endpoints"
-	if len(list) == 1 {
-		plural = "endpoint"
-	}
-	e.answer(fmt.Sprintf("%s, one of %d %s", m.Route.Service, len(list), plural))
-}
-
-func (e *explanation) answer(s string) {
-	if e.Reason == "" {
-		e.Answer = s
-	}
+	return fmt.Sprintf("%s, one of %d endpoints", service, len(list)), true
 }
 
 func (e *explanation) explainOthers(m snapshot.Match, path string) {
