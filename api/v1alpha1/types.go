@@ -199,6 +199,36 @@ type TLS struct {
 	// +kubebuilder:validation:Maximum=1000000
 	// +optional
 	MaxConcurrentHandshakes int32 `json:"maxConcurrentHandshakes,omitempty"`
+
+	// HandshakeLog says which handshakes get a record in the handshake log, and what
+	// of them is written. What it leaves open is that of the flags --handshake-log….
+	// +optional
+	HandshakeLog HandshakeLog `json:"handshakeLog,omitempty"`
+}
+
+// HandshakeLog says which handshakes get a record in the handshake log, and what of
+// them is written.
+type HandshakeLog struct {
+	// Mode, in quotes, is `off` (none is written), `failures` (those that failed or timed out)
+	// or `all`. Unset, it is that of --handshake-log.
+	// +optional
+	Mode HandshakeLogMode `json:"mode,omitempty"`
+
+	// SuccessOneIn writes one in so many of the handshakes that went well where
+	// mode is `all`, chosen by the number of the connection; failures are always
+	// written. 1 writes every one, 0 as many as --handshake-log-sample-ok says.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000000
+	// +optional
+	SuccessOneIn int32 `json:"successOneIn,omitempty"`
+
+	// Fields are the fields that are written, besides `time`, `log` and `conn`.
+	// Unset, they are those of --handshake-log-fields.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +listType=set
+	// +optional
+	Fields []HandshakeField `json:"fields,omitempty"`
 }
 
 // A TLSPolicy says which versions, suites, groups and protocols are accepted.
@@ -279,6 +309,21 @@ const (
 	UnknownSNIReject      UnknownSNI = "reject"
 	UnknownSNIDefaultCert UnknownSNI = "default-cert"
 )
+
+// HandshakeLogMode selects the handshakes that get a record.
+// +kubebuilder:validation:Enum=off;failures;all
+type HandshakeLogMode string
+
+// The values of HandshakeLogMode.
+const (
+	HandshakeLogOff      HandshakeLogMode = "off"
+	HandshakeLogFailures HandshakeLogMode = "failures"
+	HandshakeLogAll      HandshakeLogMode = "all"
+)
+
+// HandshakeField is a field of the handshake log; docs/logs.md says what it holds.
+// +kubebuilder:validation:Enum=listener;remote;local;proxy;result;reason;err;alert;alert_sent;duration_seconds;bytes_in;bytes_out;hello;first_bytes;ja4;sni;host;ingress;field;offered_versions;offered_ciphers;offered_curves;offered_schemes;offered_extensions;offered_alpn;pool;endpoint;attempts;policy;version;cipher;curve;alpn;resumed;hello_retried;ech;cert;cert_serial;cert_key;cert_not_before;cert_not_after;default_cert;client_subject;client_issuer;client_serial;client_cert;client_not_before;client_not_after;client_dns;client_uri;client_email;client_ip;client_verified;client_verify_err
+type HandshakeField string
 
 // ALPNMismatch is the treatment of clients that offer other protocols only.
 // +kubebuilder:validation:Enum=allow;reject

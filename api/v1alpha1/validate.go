@@ -69,7 +69,17 @@ func (t *TLS) validate(at *field.Path) field.ErrorList {
 	if n := t.MaxConcurrentHandshakes; n < 0 || n > 1_000_000 {
 		errs = append(errs, field.Invalid(at.Child("maxConcurrentHandshakes"), n, "want 0 to 1000000"))
 	}
-	return errs
+	return append(errs, t.HandshakeLog.validate(at.Child("handshakeLog"))...)
+}
+
+func (l *HandshakeLog) validate(at *field.Path) (errs field.ErrorList) {
+	if l.Mode != "" {
+		errs = oneOf(at.Child("mode"), l.Mode, HandshakeLogOff, HandshakeLogFailures, HandshakeLogAll)
+	}
+	if n := l.SuccessOneIn; n < 0 || n > 1_000_000_000 {
+		errs = append(errs, field.Invalid(at.Child("successOneIn"), n, "want 0 to 1000000000"))
+	}
+	return append(errs, list(at.Child("fields"), l.Fields, 64, handshakeFields)...)
 }
 
 // maxPolicies is the most policies of a class.
@@ -118,6 +128,15 @@ var (
 		"TLS_RSA_WITH_AES_128_CBC_SHA",
 		"TLS_RSA_WITH_AES_256_CBC_SHA",
 	}
+	handshakeFields = []HandshakeField{
+		"listener", "remote", "local", "proxy", "result", "reason", "err", "alert", "alert_sent", "duration_seconds", "bytes_in", "bytes_out",
+		"hello", "first_bytes", "ja4", "sni", "host", "ingress", "field",
+		"offered_versions", "offered_ciphers", "offered_curves", "offered_schemes", "offered_extensions", "offered_alpn",
+		"pool", "endpoint", "attempts", "policy", "version", "cipher", "curve", "alpn", "resumed", "hello_retried", "ech",
+		"cert", "cert_serial", "cert_key", "cert_not_before", "cert_not_after", "default_cert",
+		"client_subject", "client_issuer", "client_serial", "client_cert", "client_not_before", "client_not_after",
+		"client_dns", "client_uri", "client_email", "client_ip", "client_verified", "client_verify_err",
+	}
 	curves = []Curve{"X25519MLKEM768", "SecP256r1MLKEM768", "SecP384r1MLKEM1024", "X25519", "P-256", "P-384", "P-521"}
 )
 
@@ -130,6 +149,10 @@ func CipherSuites() []CipherSuite { return slices.Clone(cipherSuites) }
 // Curves returns the groups that a policy can name, in the order in which Go
 // prefers them.
 func Curves() []Curve { return slices.Clone(curves) }
+
+// HandshakeFields returns the fields that the handshake log can be narrowed to, in
+// the order in which a record has them.
+func HandshakeFields() []HandshakeField { return slices.Clone(handshakeFields) }
 
 func (p *TLSPolicy) validate(at *field.Path) field.ErrorList {
 	errs := oneOf(at.Child("minVersion"), p.MinVersion, tlsVersions...)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"crypto/fips140"
 	"log/slog"
 	"net"
@@ -152,9 +153,21 @@ func (s *settings) check() error {
 	return nil
 }
 
-// handshakes is what the handshake log holds.
+// handshakes is what the handshake log holds where no parameters say otherwise.
 func (s *settings) handshakes() (observe.HandshakeLog, error) {
 	return observe.ParseHandshakeLog(s.handshakeLog, s.handshakeLogSampleOK, s.handshakeLogFields)
+}
+
+// handshakesWith is what it holds with those parameters.
+func (s *settings) handshakesWith(params translate.HandshakeLog) (observe.HandshakeLog, error) {
+	sample, fields := s.handshakeLogSampleOK, s.handshakeLogFields
+	if params.SuccessOneIn > 0 {
+		sample = 1 / float64(params.SuccessOneIn)
+	}
+	if len(params.Fields) > 0 {
+		fields = params.Fields
+	}
+	return observe.ParseHandshakeLog(cmp.Or(params.Mode, s.handshakeLog), sample, fields)
 }
 
 func (s *settings) level() (slog.Level, error) {

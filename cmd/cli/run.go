@@ -256,6 +256,14 @@ func (p *process) serveWeb(flag string, w *webServer, broken chan<- error) {
 // takeProcess applies what the parameters of the class say to the process.
 func (p *process) takeProcess(params translate.Process) {
 	p.board.setRejectUnknown(params.RejectUnknownSNI)
+	l, err := p.handshakesWith(params.HandshakeLog)
+	if err == nil {
+		err = p.observer.SetHandshakeLog(l)
+	}
+	if err != nil {
+		// The fields that parameters may name and those of the log are one list.
+		p.log.Error("the handshake log stays as it is", "error", err.Error())
+	}
 }
 
 // logAddresses tells on which addresses the process really listens; those who

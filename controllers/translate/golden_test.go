@@ -62,6 +62,7 @@ func TestGolden(t *testing.T) {
 				"verdicts":   verdictsText(r.Verdicts),
 				"endpoints":  endpointsText(r.Endpoints),
 				"references": referencesText(r),
+				"process":    fmt.Sprintf("%+v\n", *r.Process),
 			}
 			for name, text := range texts {
 				want := find(archive, name)

@@ -26,6 +26,19 @@ type Process struct {
 	HasLastGoodAfterDelete bool
 	// EventsClientAddress is "full", "prefix" or "none"; "" leaves it open.
 	EventsClientAddress string
+	HandshakeLog        HandshakeLog
+}
+
+// A HandshakeLog is what parameters say of the handshake log; see
+// [v1alpha1.HandshakeLog].
+type HandshakeLog struct {
+	// Mode is "off", "failures" or "all"; "" leaves it open.
+	Mode string
+	// SuccessOneIn is how many good handshakes there are to one that is written; 0
+	// leaves it open.
+	SuccessOneIn int
+	// Fields are what is written; none leaves it open.
+	Fields []string
 }
 
 // An overlay is what the parameters of our classes say: stage 0.
@@ -55,7 +68,7 @@ func (t *Translator) applyParameters() {
 	t.touchedClasses = false
 	old, now := t.overlay, t.compileParameters()
 	t.overlay = now
-	if old.process != nil && *old.process == *now.process {
+	if reflect.DeepEqual(old.process, now.process) {
 		t.overlay.process = old.process
 	}
 	if reflect.DeepEqual(old.connections, now.connections) {
@@ -148,9 +161,18 @@ func (o *overlay) take(spec *v1alpha1.IngressClassParametersSpec, policies *clas
 	o.firstByteTimeout = spec.TLS.FirstByteTimeout.Value()
 	o.maxHandshakes = int(spec.TLS.MaxConcurrentHandshakes)
 	o.process.EventsClientAddress = string(spec.Events.ClientAddress)
+	o.process.HandshakeLog = handshakeLog(&spec.TLS.HandshakeLog)
 	if spec.LastGoodAfterDelete != "" {
 		o.process.LastGoodAfterDelete, o.process.HasLastGoodAfterDelete = spec.LastGoodAfterDelete.Value(), true
 	}
+}
+
+func handshakeLog(from *v1alpha1.HandshakeLog) HandshakeLog {
+	l := HandshakeLog{Mode: string(from.Mode), SuccessOneIn: int(from.SuccessOneIn)}
+	for _, f := range from.Fields {
+		l.Fields = append(l.Fields, string(f))
+	}
+	return l
 }
 
 // connections returns what p says of connections; nil if it says nothing.

@@ -98,6 +98,10 @@ var handshakeFields = []string{
 	"client_dns", "client_uri", "client_email", "client_ip", "client_verified", "client_verify_err",
 }
 
+// HandshakeFields returns the names of the fields that [HandshakeLog] can name, in
+// the order in which a record has them.
+func HandshakeFields() []string { return slices.Clone(handshakeFields) }
+
 // cipherName returns "TLS_AES_128_GCM_SHA256" and the like, a number for suites
 // that crypto/tls does not know (GREASE among them), "" for none.
 func cipherName(id uint16) string {
