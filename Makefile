@@ -19,7 +19,7 @@ export GOFLAGS := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
 
 .PHONY: help
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/cardea.
@@ -122,6 +122,18 @@ soak: build ## All kinds of load on bin/cardea, each exchange held against its o
 e2e: ## The program as a process against a real API server, in a network namespace of its own.
 	test/e2e/run $(ARGS)
 	@[ -n "$(ARGS)" ] || $(MAKE) --no-print-directory scan
+
+.PHONY: cluster-up
+cluster-up: ## Start a Kubernetes cluster of one node in namespaces of its own; root only, hack/cluster.
+	@hack/cluster/up
+
+.PHONY: cluster-load
+cluster-load: build ## Put bin/cardea into that cluster as an image and restart what runs it.
+	@hack/cluster/load
+
+.PHONY: cluster-down
+cluster-down: ## End that cluster and remove all of it.
+	@hack/cluster/down
 
 .PHONY: scan
 scan: build ## Have testssl.sh and sslscan (Debian packages) judge bin/cardea.

@@ -55,7 +55,9 @@ var mayImport = map[string][]string{
 	"cmd/cli":    {"*"},
 	"cmd/cardea": {"cmd/cli"},
 
-	"hack/echkey": {},
+	"hack/echkey":        {},
+	"hack/cluster/image": {},
+	"hack/cluster/pause": {},
 
 	"test":           {},
 	"test/harness":   {"*"},
