@@ -534,10 +534,10 @@ func (i *testIssuer) certificate(t *testing.T, leaf x509.Certificate, chain int,
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &snapshot.Certificate{
-		Origin: snapshot.Origin{Kind: "Secret", Namespace: "shop", Name: "tls"}, Digest: strings.Repeat("0123456789abcdef", 4),
-		TLS: &tls.Certificate{Certificate: make([][]byte, chain), Leaf: parsed},
-	}
+	c := snapshot.NewCertificate(snapshot.Origin{Kind: "Secret", Namespace: "shop", Name: "tls"},
+		&tls.Certificate{Certificate: make([][]byte, chain), Leaf: parsed}, parsed)
+	c.Digest = strings.Repeat("0123456789abcdef", 4)
+	return c
 }
 
 func TestEventNames(t *testing.T) {

@@ -175,7 +175,8 @@ func (s *stapler) collect(now time.Time) {
 }
 
 func newStapled(c *snapshot.Certificate, now time.Time) *stapled {
-	e := &stapled{name: c.ID(), digest: c.Digest, leaf: c.Leaf(), must: ocsp.MustStaple(c.Leaf()), state: stapleNone}
+	leaf := c.Leaf()
+	e := &stapled{name: c.ID(), digest: c.Digest, leaf: leaf, must: ocsp.MustStaple(leaf), state: stapleNone}
 	if len(c.TLS.Certificate) < 2 || len(e.leaf.OCSPServer) == 0 {
 		return e
 	}

@@ -174,7 +174,7 @@ func (r *report) addHost(h *snapshot.Host, b *board) {
 		host.Passthrough, host.passedTo = h.TLS.Passthrough, b.addresses(h.TLS.Passthrough)
 		for _, c := range h.TLS.Certificates {
 			host.Certificates = append(host.Certificates, fmt.Sprintf("%s/%s %s until %s",
-				c.Origin.Namespace, c.Origin.Name, c.KeyType(), c.Leaf().NotAfter.UTC().Format(time.DateOnly)))
+				c.Origin.Namespace, c.Origin.Name, c.KeyType(), c.NotAfter.UTC().Format(time.DateOnly)))
 		}
 	}
 	routes := slices.Clone(h.Routes)

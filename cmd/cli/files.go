@@ -65,7 +65,7 @@ func (p *process) serveDefaultCertificate(c *snapshot.Certificate) error {
 		p.log.Warn("there is no default certificate any more")
 		return nil
 	}
-	p.log.Info("new default certificate", "certificate", c.ID(), "until", c.Leaf().NotAfter)
+	p.log.Info("new default certificate", "certificate", c.ID(), "until", c.NotAfter)
 	return nil
 }
 

@@ -229,14 +229,14 @@ func (e *entry) readPair(secret *corev1.Secret, now time.Time) {
 	switch {
 	case cert == nil:
 		e.reason, e.problem = reason, problem
-	case now.Before(cert.Leaf().NotBefore):
+	case now.Before(cert.NotBefore):
 		e.next = cert
 		e.reason = translate.CertificateNotYetValid
-		e.problem = fmt.Sprintf("its certificate is valid from %s on", stamp(cert.Leaf().NotBefore))
+		e.problem = fmt.Sprintf("its certificate is valid from %s on", stamp(cert.NotBefore))
 	case e.good != nil && e.good != cert && expired(cert, now) && !expired(e.good, now):
 		// The owner means well, and yet every client would refuse it.
 		e.reason = translate.SecretInvalid
-		e.problem = fmt.Sprintf("its certificate expired on %s", stamp(cert.Leaf().NotAfter))
+		e.problem = fmt.Sprintf("its certificate expired on %s", stamp(cert.NotAfter))
 	default:
 		e.good, e.next = cert, nil
 		e.reason, e.problem = "", ""
@@ -275,7 +275,7 @@ func (e *entry) remove(now time.Time) {
 
 // pass lets what waited begin and what was kept end.
 func (e *entry) pass(afterDelete time.Duration, now time.Time) {
-	if e.next != nil && !now.Before(e.next.Leaf().NotBefore) {
+	if e.next != nil && !now.Before(e.next.NotBefore) {
 		e.good, e.next = e.next, nil
 		if e.reason == translate.CertificateNotYetValid {
 			e.reason, e.problem = "", ""
@@ -296,7 +296,7 @@ func (e *entry) end(afterDelete time.Duration) time.Time {
 	if e.good == nil || e.reason == "" {
 		return time.Time{}
 	}
-	end := e.good.Leaf().NotAfter
+	end := e.good.NotAfter
 	if !e.deleted.IsZero() {
 		if at := e.deleted.Add(afterDelete); at.Before(end) {
 			end = at
@@ -309,7 +309,7 @@ func (e *entry) end(afterDelete time.Duration) time.Time {
 func (e *entry) wake(afterDelete time.Duration) time.Time {
 	at := e.end(afterDelete)
 	if e.next != nil {
-		at = earlier(at, e.next.Leaf().NotBefore)
+		at = earlier(at, e.next.NotBefore)
 	}
 	return earlier(at, e.trustEnd(afterDelete))
 }
@@ -336,12 +336,12 @@ func (e *entry) state(afterDelete time.Duration, now time.Time) translate.Secret
 		s.LastGood = e.good != nil
 	}
 	if e.next != nil {
-		s.Pending = e.next.Leaf().NotBefore
+		s.Pending = e.next.NotBefore
 	}
 	s.Trust = e.trust.state(e.unreadable)
 	return s
 }
 
-func expired(c *snapshot.Certificate, now time.Time) bool { return now.After(c.Leaf().NotAfter) }
+func expired(c *snapshot.Certificate, now time.Time) bool { return now.After(c.NotAfter) }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

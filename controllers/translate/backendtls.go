@@ -161,12 +161,12 @@ func (b *hostBuild) clientCertificate(at snapshot.Origin, name types.NamespacedN
 	if s.Certificate == nil {
 		return nil
 	}
-	leaf := s.Certificate.Leaf()
-	if b.now.After(leaf.NotAfter) {
+	cert := s.Certificate
+	if b.now.After(cert.NotAfter) {
 		b.judge(Verdict{Level: Warning, Reason: CertificateExpired, Origin: at, Other: s.Origin},
-			"The certificate in Secret %s, which is shown to the backend, expired on %s. Renew it.", name, date(leaf.NotAfter))
+			"The certificate in Secret %s, which is shown to the backend, expired on %s. Renew it.", name, date(cert.NotAfter))
 	} else {
-		b.until(leaf.NotAfter.Add(time.Nanosecond))
+		b.until(cert.NotAfter.Add(time.Nanosecond))
 	}
 	return s.Certificate
 }

@@ -1,9 +1,10 @@
 package translate
 
 import (
-	"crypto/x509"
 	"fmt"
 	"time"
+
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
 // Renewal happens long before a certificate ends: cert-manager begins with a third
@@ -21,19 +22,19 @@ const (
 
 // expiring returns how little time the certificate has left by its stage, 0 if it
 // has enough, and when the next stage begins. now is not after notAfter.
-func expiring(leaf *x509.Certificate, now time.Time) (left time.Duration, next time.Time) {
-	lifetime := leaf.NotAfter.Sub(leaf.NotBefore)
+func expiring(cert *snapshot.Certificate, now time.Time) (left time.Duration, next time.Time) {
+	lifetime := cert.NotAfter.Sub(cert.NotBefore)
 	for _, stage := range []time.Duration{
 		min(firstWarning, lifetime/firstShare),
 		min(lastWarning, lifetime/lastShare),
 	} {
-		if begin := leaf.NotAfter.Add(-stage); now.Before(begin) {
+		if begin := cert.NotAfter.Add(-stage); now.Before(begin) {
 			return left, begin
 		}
 		left = stage
 	}
 	// It is expired from the first instant after notAfter.
-	return left, leaf.NotAfter.Add(time.Nanosecond)
+	return left, cert.NotAfter.Add(time.Nanosecond)
 }
 
 // span returns a stage in words: "14 days", "36 hours", "45 minutes".

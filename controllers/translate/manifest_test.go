@@ -204,9 +204,9 @@ func rsaCertificate(t testing.TB, origin snapshot.Origin, c *testCertificate, bi
 		DNSNames: c.Hosts, NotBefore: day("2026-01-01"), NotAfter: day("2027-01-01"),
 		PublicKeyAlgorithm: x509.RSA, PublicKey: &key.PublicKey,
 	}
-	return &snapshot.Certificate{
-		Origin: origin, TLS: &tls.Certificate{Leaf: leaf, PrivateKey: key}, Digest: hex.EncodeToString(seed(origin.Name)),
-	}
+	cert := snapshot.NewCertificate(origin, &tls.Certificate{Leaf: leaf, PrivateKey: key}, leaf)
+	cert.Digest = hex.EncodeToString(seed(origin.Name))
+	return cert
 }
 
 func seed(name string) []byte {

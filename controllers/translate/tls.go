@@ -107,7 +107,7 @@ func (b *hostBuild) certificates(c *claim) []*snapshot.Certificate {
 // judgeKeyTypes advises a host that has nothing but RSA.
 func (b *hostBuild) judgeKeyTypes(c *claim, served []*snapshot.Certificate) {
 	for _, cert := range served {
-		if snapshot.RSABits(cert.Leaf()) == 0 {
+		if cert.RSABits == 0 {
 			return
 		}
 	}
@@ -128,7 +128,7 @@ func (b *hostBuild) judgeSecret(at snapshot.Origin, s *Secret) {
 	instead := "No certificate is served from it."
 	if s.Certificate != nil {
 		v.Level = Warning
-		until := s.Certificate.Leaf().NotAfter
+		until := s.Certificate.NotAfter
 		if s.Reason == CertificateNotYetValid && !b.now.After(until) {
 			// An early renewal is no fault.
 			v.Level = Info
@@ -161,30 +161,30 @@ var secretAdvice = map[Reason]string{
 
 // judgeCertificate looks at a certificate that is served.
 func (b *hostBuild) judgeCertificate(at snapshot.Origin, s *Secret) {
-	leaf := s.Certificate.Leaf()
+	cert := s.Certificate
 	name := s.Origin.Namespace + "/" + s.Origin.Name
-	if bits := snapshot.RSABits(leaf); bits > 0 && bits < 2048 {
+	if bits := cert.RSABits; bits > 0 && bits < 2048 {
 		b.judge(Verdict{Level: Warning, Reason: CertificateKeyWeak, Origin: at, Other: s.Origin},
 			"The certificate in Secret %s has an RSA key of %d bits; clients begin to refuse less than 2048, and FIPS 140-3 mode does not serve it. Issue it anew for an ECDSA key (P-256).", name, bits)
 	}
-	if !covers(s.Certificate, b.name) {
+	if !cert.Covers(b.name) {
 		b.judge(Verdict{Level: Warning, Reason: CertificateNameMismatch, Origin: at, Other: s.Origin},
 			"The certificate in Secret %s is served for %s and does not cover it, so clients will reject it; it covers %s. Issue one that covers the host.",
-			name, b.hostText(), namesText(leaf.DNSNames))
+			name, b.hostText(), namesText(cert.DNSNames))
 	}
-	if b.now.After(leaf.NotAfter) {
+	if b.now.After(cert.NotAfter) {
 		v := Verdict{Level: Warning, Reason: CertificateExpired, Origin: at, Other: s.Origin}
-		b.judge(v, "The certificate in Secret %s expired on %s and is still served; clients will reject it. Renew it.", name, date(leaf.NotAfter))
+		b.judge(v, "The certificate in Secret %s expired on %s and is still served; clients will reject it. Renew it.", name, date(cert.NotAfter))
 		v.Origin, v.Other = s.Origin, snapshot.Origin{}
-		b.judge(v, "The certificate expired on %s and is still served; clients will reject it. Renew it.", date(leaf.NotAfter))
+		b.judge(v, "The certificate expired on %s and is still served; clients will reject it. Renew it.", date(cert.NotAfter))
 		return
 	}
-	left, next := expiring(leaf, b.now)
+	left, next := expiring(cert, b.now)
 	if left > 0 {
 		v := Verdict{Level: Warning, Reason: CertificateExpiring, Origin: at, Other: s.Origin}
-		b.judge(v, "The certificate in Secret %s expires on %s: it has less than %s left and was not renewed. Find out why, for example in the status of its Certificate object.", name, date(leaf.NotAfter), span(left))
+		b.judge(v, "The certificate in Secret %s expires on %s: it has less than %s left and was not renewed. Find out why, for example in the status of its Certificate object.", name, date(cert.NotAfter), span(left))
 		v.Origin, v.Other = s.Origin, snapshot.Origin{}
-		b.judge(v, "The certificate expires on %s: it has less than %s left and was not renewed. Find out why, for example in the status of its Certificate object.", date(leaf.NotAfter), span(left))
+		b.judge(v, "The certificate expires on %s: it has less than %s left and was not renewed. Find out why, for example in the status of its Certificate object.", date(cert.NotAfter), span(left))
 	}
 	b.until(next)
 }
@@ -194,16 +194,6 @@ func (b *hostBuild) until(at time.Time) {
 	if b.out.next.IsZero() || at.Before(b.out.next) {
 		b.out.next = at
 	}
-}
-
-// covers reports whether clients accept c for host. A wildcard host needs the
-// same wildcard.
-func covers(c *snapshot.Certificate, host string) bool {
-	leaf := c.Leaf()
-	if strings.HasPrefix(host, "*.") {
-		return slices.ContainsFunc(leaf.DNSNames, func(name string) bool { return strings.EqualFold(name, host) })
-	}
-	return leaf.VerifyHostname(host) == nil
 }
 
 func namesText(names []string) string {

@@ -63,10 +63,10 @@ func (o *Observer) logHandshake(h *outcome.Handshake, only map[string]bool) {
 	e.str("ech", ech(h))
 	if c := h.Certificate; c != nil {
 		e.str("cert", c.ID())
-		e.str("cert_serial", c.Leaf().SerialNumber.Text(16))
+		e.str("cert_serial", c.Serial)
 		e.str("cert_key", c.KeyType())
-		e.time("cert_not_before", c.Leaf().NotBefore)
-		e.time("cert_not_after", c.Leaf().NotAfter)
+		e.time("cert_not_before", c.NotBefore)
+		e.time("cert_not_after", c.NotAfter)
 	}
 	e.flag("default_cert", h.DefaultCertificate)
 	if c := h.ClientCertificate; c != nil {

@@ -130,14 +130,12 @@ func host(name, serviceName string, certs ...*snapshot.Certificate) *snapshot.Ho
 }
 
 func cert(secret string, serial int64) *snapshot.Certificate {
-	return &snapshot.Certificate{
-		Origin: snapshot.Origin{Kind: "Secret", Namespace: "shop", Name: secret},
-		Digest: fmt.Sprintf("%s-%d", secret, serial),
-		TLS: &tls.Certificate{Leaf: &x509.Certificate{
-			SerialNumber: big.NewInt(serial), PublicKeyAlgorithm: x509.ECDSA,
-			NotBefore: start.Add(-time.Hour), NotAfter: start.Add(time.Duration(serial) * time.Hour),
-		}},
-	}
+	c := snapshot.NewCertificate(snapshot.Origin{Kind: "Secret", Namespace: "shop", Name: secret}, &tls.Certificate{}, &x509.Certificate{
+		SerialNumber: big.NewInt(serial), PublicKeyAlgorithm: x509.ECDSA,
+		NotBefore: start.Add(-time.Hour), NotAfter: start.Add(time.Duration(serial) * time.Hour),
+	})
+	c.Digest = fmt.Sprintf("%s-%d", secret, serial)
+	return c
 }
 
 // publish puts a table of these hosts in force.

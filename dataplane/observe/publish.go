@@ -48,12 +48,11 @@ func (h *hosts) serve(label string, host *snapshot.Host, by int) {
 }
 
 func (h *hosts) serveCertificate(label string, c *snapshot.Certificate, by int) {
-	leaf := c.Leaf()
-	key := certLabels{label, c.Origin.Namespace, c.Origin.Name, leaf.SerialNumber.Text(16), c.KeyType()}
+	key := certLabels{label, c.Origin.Namespace, c.Origin.Name, c.Serial, c.KeyType()}
 	h.certs[key] += by
 	switch {
 	case by > 0:
-		h.metrics.expiry.WithLabelValues(key.list()...).Set(float64(leaf.NotAfter.Unix()))
+		h.metrics.expiry.WithLabelValues(key.list()...).Set(float64(c.NotAfter.Unix()))
 	case h.certs[key] == 0:
 		delete(h.certs, key)
 		h.metrics.expiry.DeleteLabelValues(key.list()...)

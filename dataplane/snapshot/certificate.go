@@ -7,27 +7,82 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"slices"
 	"strings"
+	"time"
 )
 
-// A Certificate is a chain with its private key, parsed once. It is immutable.
+// A Certificate is a chain with its private key, and what is asked of it time and
+// again. It is immutable.
+//
+// The parsed form of a leaf is several times as large as the leaf itself, and no
+// handshake looks at it, so that it is not kept: see [Certificate.Leaf].
 type Certificate struct {
 	// Origin is the Secret or file it comes from.
 	Origin Origin
-	// TLS is ready for crypto/tls: chain, key and parsed leaf. Do not print it:
-	// it holds the private key. String and GoString of Certificate never do.
+	// TLS is ready for crypto/tls: chain and key. Do not print it: it holds the
+	// private key. String and GoString of Certificate never do.
 	TLS *tls.Certificate
 	// Digest is the SHA-256 of the leaf in hex.
 	Digest string
 	// Bundle is the SHA-256, in hex, of the PEM it was parsed from (certificate,
 	// a zero byte, key): equal for equal content and nothing else.
 	Bundle string
+	// NotBefore and NotAfter are the validity of the leaf, in UTC, both included.
+	NotBefore, NotAfter time.Time
+	// Serial is the serial number of the leaf in hex.
+	Serial string
+	// DNSNames are those of the leaf's subjectAltName.
+	DNSNames []string
+	// RSABits is the size of the leaf's RSA key; 0 if its key is of another type.
+	RSABits int
+
+	algorithm x509.PublicKeyAlgorithm
 	// chain keeps the intermediates of TLS shared for as long as c lives.
 	chain []*intermediate
 }
 
-// Leaf returns the leaf certificate.
-func (c *Certificate) Leaf() *x509.Certificate { return c.TLS.Leaf }
+// NewCertificate returns the certificate of a pair whose leaf the caller has
+// parsed. The pair belongs to it from then on; its bundle is not known.
+func NewCertificate(origin Origin, pair *tls.Certificate, leaf *x509.Certificate) *Certificate {
+	sum := sha256.Sum256(leaf.Raw)
+	c := &Certificate{
+		Origin:    origin,
+		TLS:       pair,
+		Digest:    hex.EncodeToString(sum[:]),
+		NotBefore: leaf.NotBefore,
+		NotAfter:  leaf.NotAfter,
+		DNSNames:  slices.Clip(leaf.DNSNames),
+		RSABits:   RSABits(leaf),
+		algorithm: leaf.PublicKeyAlgorithm,
+	}
+	if leaf.SerialNumber != nil {
+		c.Serial = leaf.SerialNumber.Text(16)
+	}
+	return c
+}
+
+// Leaf returns the leaf, which it parses: some ten microseconds and a few KiB.
+func (c *Certificate) Leaf() *x509.Certificate {
+	if c.TLS.Leaf != nil {
+		return c.TLS.Leaf
+	}
+	leaf, err := x509.ParseCertificate(c.TLS.Certificate[0])
+	if err != nil {
+		panic("snapshot: a leaf that was parsed before: " + err.Error())
+	}
+	return leaf
+}
+
+// Covers reports whether a client that asks for host accepts the names of c. A
+// wildcard host needs the same wildcard.
+func (c *Certificate) Covers(host string) bool {
+	if strings.HasPrefix(host, "*.") {
+		return slices.ContainsFunc(c.DNSNames, func(name string) bool { return strings.EqualFold(name, host) })
+	}
+	leaf := x509.Certificate{DNSNames: c.DNSNames}
+	return leaf.VerifyHostname(host) == nil
+}
 
 // ID returns "namespace/name#digest": what names a served certificate in logs.
 func (c *Certificate) ID() string {
@@ -35,7 +90,7 @@ func (c *Certificate) ID() string {
 }
 
 // KeyType returns "ECDSA", "RSA" or "Ed25519".
-func (c *Certificate) KeyType() string { return c.TLS.Leaf.PublicKeyAlgorithm.String() }
+func (c *Certificate) KeyType() string { return c.algorithm.String() }
 
 // String returns the ID and never key material.
 func (c *Certificate) String() string { return c.ID() }
@@ -82,14 +137,11 @@ func ParseCertificate(origin Origin, certPEM, keyPEM []byte) (*Certificate, erro
 		chain = append(chain, shared)
 		pair.Certificate[i+1] = shared.der
 	}
-	sum := sha256.Sum256(pair.Certificate[0])
-	return &Certificate{
-		Origin: origin,
-		TLS:    &pair,
-		Digest: hex.EncodeToString(sum[:]),
-		Bundle: BundleDigest(certPEM, keyPEM),
-		chain:  chain,
-	}, nil
+	leaf := pair.Leaf
+	pair.Leaf = nil
+	c := NewCertificate(origin, &pair, leaf)
+	c.Bundle, c.chain = BundleDigest(certPEM, keyPEM), chain
+	return c, nil
 }
 
 // encryptedKey reports whether keyPEM holds an encrypted key, in the form of

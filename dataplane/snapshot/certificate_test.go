@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -95,7 +96,7 @@ func certificate(tb testing.TB, key crypto.Signer, names ...string) *Certificate
 // someCertificates are three that differ only in what the tables look at.
 var someCertificates = sync.OnceValue(func() (certs []*Certificate) {
 	for i := range 3 {
-		certs = append(certs, &Certificate{Digest: fmt.Sprint(i), TLS: &tls.Certificate{Leaf: &x509.Certificate{}}})
+		certs = append(certs, &Certificate{Digest: fmt.Sprint(i), TLS: &tls.Certificate{Leaf: &x509.Certificate{}}, algorithm: x509.ECDSA})
 	}
 	return certs
 })
@@ -126,8 +127,21 @@ func TestParseCertificate(t *testing.T) {
 			if got := len(c.TLS.Certificate); got != test.chain {
 				t.Errorf("certificates in the chain = %d, want %d", got, test.chain)
 			}
-			if c.Leaf() == nil || c.Leaf().Subject.CommonName != "shop.test" {
-				t.Errorf("Leaf = %v, want that of shop.test", c.Leaf())
+			leaf := c.Leaf()
+			if leaf.Subject.CommonName != "shop.test" {
+				t.Errorf("Leaf = %v, want that of shop.test", leaf)
+			}
+			if c.TLS.Leaf != nil {
+				t.Error("the parsed leaf is kept, want it parsed when it is asked for")
+			}
+			if !c.NotBefore.Equal(leaf.NotBefore) || !c.NotAfter.Equal(leaf.NotAfter) {
+				t.Errorf("valid from %v to %v, want %v to %v", c.NotBefore, c.NotAfter, leaf.NotBefore, leaf.NotAfter)
+			}
+			if got, want := c.Serial, leaf.SerialNumber.Text(16); got != want {
+				t.Errorf("Serial = %q, want %q", got, want)
+			}
+			if !slices.Equal(c.DNSNames, leaf.DNSNames) || c.RSABits != RSABits(leaf) {
+				t.Errorf("names %q, RSA bits %d, want %q and %d", c.DNSNames, c.RSABits, leaf.DNSNames, RSABits(leaf))
 			}
 			if want := "shop/tls#" + c.Digest; len(c.Digest) != 64 || c.ID() != want {
 				t.Errorf("ID = %q, want %q with 64 digits", c.ID(), want)
@@ -259,5 +273,33 @@ func TestChoose(t *testing.T) {
 				t.Errorf("Choose = %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+func TestCovers(t *testing.T) {
+	c := certificate(t, ecdsaKey(), "shop.test", "*.wild.test")
+	for host, want := range map[string]bool{
+		"shop.test":     true,
+		"SHOP.test":     true,
+		"www.shop.test": false,
+		"a.wild.test":   true,
+		"a.b.wild.test": false,
+		"wild.test":     false,
+		"*.wild.test":   true,
+		"*.WILD.test":   true,
+		"*.shop.test":   false,
+		"*.a.wild.test": false,
+		"192.0.2.1":     false,
+		"":              false,
+	} {
+		if got := c.Covers(host); got != want {
+			t.Errorf("Covers(%q) = %v, want %v", host, got, want)
+		}
+		if strings.HasPrefix(host, "*.") {
+			continue
+		}
+		if got := c.Leaf().VerifyHostname(host) == nil; got != want {
+			t.Errorf("the parsed leaf covers %q: %v, want %v", host, got, want)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"crypto/x509"
 	"fmt"
 	"regexp"
 	"strings"
@@ -36,7 +37,7 @@ func checkHost(h *Host) error {
 			return fmt.Errorf("snapshot: host %q of %s: passed through, and with certificates", h.Name, h.TLS.Origin)
 		}
 		for i, c := range h.TLS.Certificates {
-			if c == nil || c.TLS == nil || c.TLS.Leaf == nil {
+			if c == nil || c.TLS == nil || c.algorithm == x509.UnknownPublicKeyAlgorithm {
 				return fmt.Errorf("snapshot: host %q of %s: certificate %d is not a parsed one", h.Name, h.TLS.Origin, i)
 			}
 		}

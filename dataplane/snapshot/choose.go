@@ -35,7 +35,7 @@ const maxSignCost = 2
 
 // signCost orders keys by what a signature costs the server.
 func signCost(c *Certificate) int {
-	switch c.TLS.Leaf.PublicKeyAlgorithm {
+	switch c.algorithm {
 	case x509.ECDSA:
 		return 0
 	case x509.Ed25519:

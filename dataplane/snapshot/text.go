@@ -251,5 +251,5 @@ func certificateText(c *Certificate) string {
 		names = append(names, ip.String())
 	}
 	return fmt.Sprintf("%s/%s#%.16s %s [%s] until %s", c.Origin.Namespace, c.Origin.Name, c.Digest,
-		c.KeyType(), strings.Join(names, " "), leaf.NotAfter.UTC().Format(time.RFC3339))
+		c.KeyType(), strings.Join(names, " "), c.NotAfter.UTC().Format(time.RFC3339))
 }
