@@ -45,8 +45,6 @@ type hosts struct {
 	// Of the publish, which is one at a time (publishing guards them):
 	publishing sync.Mutex
 	spec       *snapshot.Spec
-	certs      map[certLabels]int // how many hosts of that label serve it
-	defaultOf  *snapshot.Certificate
 }
 
 // hostSeries is what is counted for one value of the host label.
@@ -76,7 +74,7 @@ type routeSeries struct {
 
 func newHosts(m *metrics, limit int) *hosts {
 	h := &hosts{
-		metrics: m, max: limit, certs: map[certLabels]int{},
+		metrics: m, max: limit,
 		any:     &hostSeries{label: anyHost, routed: true},
 		other:   &hostSeries{label: otherHost},
 		unknown: &hostSeries{label: unknownHost},
@@ -107,18 +105,8 @@ func (h *hosts) publish(spec *snapshot.Spec) {
 	named := maps.Clone(*h.named.Load())
 	var left []*hostSeries
 	for old, now := range snapshot.Changes(h.spec, spec) {
-		// The new certificates come before the old ones go, so that the series of
-		// one that stays is always there.
-		var before string
-		if old != nil {
-			before = labelOf(named, old.Name)
-		}
 		if now != nil {
 			h.admit(named, now)
-			h.serve(labelOf(named, now.Name), now, +1)
-		}
-		if old != nil {
-			h.serve(before, old, -1)
 		}
 		if now == nil && old.Name == "" {
 			h.change(h.any, nil)
@@ -131,8 +119,8 @@ func (h *hosts) publish(spec *snapshot.Spec) {
 	if len(left) > 0 {
 		h.promote(named, spec)
 	}
-	h.serveDefault(spec)
 	h.spec = spec
+	h.metrics.expiry.table.Store(&servedTable{spec, named})
 	h.named.Store(&named)
 	for _, s := range left {
 		h.remove(s)
@@ -161,9 +149,7 @@ func (h *hosts) promote(named map[string]*hostSeries, spec *snapshot.Spec) {
 		case host.Name == "" || named[host.Name] != nil:
 			continue
 		}
-		h.serve(otherHost, host, -1)
 		named[host.Name] = newHostSeries(host)
-		h.serve(host.Name, host, +1)
 	}
 }
 

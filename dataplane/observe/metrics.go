@@ -41,7 +41,7 @@ type metrics struct {
 	ocspCertificates  *gauges
 	ocspMissing       *gauges
 	ocspFetches       *gauges
-	expiry            *prometheus.GaugeVec
+	expiry            *expiry
 	lastGood          *secrets
 
 	publishes       *prometheus.CounterVec
@@ -141,7 +141,7 @@ func newMetrics(cfg Config) *metrics {
 			"Certificates in service without a response, by whether they demand one (must-staple), in which case many clients refuse them (--enable-ocsp).", "must_staple"),
 		ocspFetches: b.countersBy("cardea_ocsp_fetches_total",
 			"OCSP responses fetched, by result: good, revoked, unknown, unreachable, invalid (does not verify).", "result"),
-		expiry: b.gaugeVec("cardea_tls_certificate_expiry_timestamp_seconds",
+		expiry: b.expiry("cardea_tls_certificate_expiry_timestamp_seconds",
 			"When a certificate in service ends to be valid (notAfter), by host, the Secret it comes from, serial number and key type. Host _default: the default certificate.",
 			"host", "namespace", "secret", "serial", "key_type"),
 		lastGood: b.secrets("cardea_secret_last_good",
@@ -242,6 +242,12 @@ func (b *builder) gaugesBy(name, help string, label string) *gauges {
 func (b *builder) countersBy(name, help string, label string) *gauges {
 	c := &gauges{desc: prometheus.NewDesc(name, help, []string{label}, nil), kind: prometheus.CounterValue}
 	b.add(c, "counter", name, help, []string{label})
+	return c
+}
+
+func (b *builder) expiry(name, help string, labels ...string) *expiry {
+	c := &expiry{desc: prometheus.NewDesc(name, help, labels, nil)}
+	b.add(c, "gauge", name, help, labels)
 	return c
 }
 
