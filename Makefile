@@ -36,7 +36,7 @@ run: build ## Build and run `cardea demo`: everything, without a cluster.
 	@exec ./bin/cardea demo $(ARGS)
 
 .PHONY: test
-test: check conformance ## Everything: check, outside suites, a short soak, and the tests against a real etcd and kube-apiserver.
+test: check conformance chart ## Everything: check, outside suites, the chart, a short soak, and the tests against a real etcd and kube-apiserver.
 	@$(MAKE) --no-print-directory soak ARGS=-test.short
 	KUBEBUILDER_ASSETS="$$(hack/tools/build etcd kube-apiserver kubectl)" \
 	  $(GO) test -tags envtest -count=1 ./controllers/ 2>&1
@@ -73,16 +73,18 @@ unit:
 	@$(GO) test -count=1 -run 'Alloc|Idle|Memory|Garbage' ./dataplane/... 2>&1 | { grep -v -E '^ok|no test files' || true; }
 
 .PHONY: generate
-generate: ## Rewrite what is generated from the types of api/v1alpha1: DeepCopy and config/crd.
+generate: ## Rewrite what is generated from the types of api/v1alpha1: DeepCopy, config/crd and the chart's copy of it.
 	@gen="$$(hack/tools/build controller-gen)/controller-gen"; \
 	  "$$gen" object paths=./api/v1alpha1 && "$$gen" crd paths=./api/v1alpha1 output:crd:artifacts:config=config/crd
+	@cp config/crd/*.yaml charts/cardea/files/
 
 .PHONY: generated
 generated: ## Fail if something generated is not what its source says.
 	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && gen="$$(hack/tools/build controller-gen)/controller-gen" && \
 	  "$$gen" object paths=./api/v1alpha1 output:object:dir="$$out" && "$$gen" crd paths=./api/v1alpha1 output:crd:dir="$$out" && \
 	  diff -u api/v1alpha1/zz_generated.deepcopy.go "$$out/zz_generated.deepcopy.go" && \
-	  diff -u config/crd/cardea.dev_ingressclassparameters.yaml "$$out/cardea.dev_ingressclassparameters.yaml" || \
+	  diff -u config/crd/cardea.dev_ingressclassparameters.yaml "$$out/cardea.dev_ingressclassparameters.yaml" && \
+	  diff -u charts/cardea/files/cardea.dev_ingressclassparameters.yaml "$$out/cardea.dev_ingressclassparameters.yaml" || \
 	  { echo "run make generate"; exit 1; }
 	@$(GO) mod tidy -diff
 	@$(GO) mod verify >/dev/null
@@ -112,6 +114,11 @@ scale: build ## Measure 10,000 hosts: start, memory, handshakes, changes; ARGS='
 conformance: build ## Outside suites against the data plane: h2spec, and gRPC's interoperability cases.
 	cd test/conformance && $(GO) test -count=1 ./...
 	cd test/grpc && CARDEA_BIN=$(CURDIR)/bin/cardea $(GO) test -count=1 ./...
+
+.PHONY: chart
+chart: ## What the chart renders, held against goldens, an API server and real metrics; ARGS=-update rewrites.
+	@tools="$$(hack/tools/build helm kubeconform etcd kube-apiserver kubectl)" && cd test/chart && \
+	  CARDEA_TOOLS="$$tools" KUBEBUILDER_ASSETS="$$tools" $(GO) test -count=1 ./... $(ARGS)
 
 .PHONY: soak
 soak: build ## All kinds of load on bin/cardea, each exchange held against its outcome; ARGS='-time 10m'.

@@ -1,0 +1,81 @@
+{{/*
+The time that requests in flight have when a pod ends.
+*/}}
+{{- define "cardea.shutdownTimeout" -}}
+{{- $c := .Values.controller }}
+{{- $left := sub (sub $c.terminationGracePeriodSeconds $c.shutdownDelaySeconds) 5 }}
+{{- if lt (int $left) 1 }}
+{{- fail (printf "controller.terminationGracePeriodSeconds %v: want at least controller.shutdownDelaySeconds (%v) and 6 more, else pods are killed while requests are in flight" $c.terminationGracePeriodSeconds $c.shutdownDelaySeconds) }}
+{{- end }}
+{{- $left }}
+{{- end }}
+
+{{/*
+Load balancers that send the PROXY protocol, as ingress-nginx's ConfigMap says.
+*/}}
+{{- define "cardea.proxyProtocolTrusted" -}}
+{{- $config := .Values.controller.config | default dict }}
+{{- if eq (toString (index $config "use-proxy-protocol")) "true" }}
+{{- if not (or (index $config "proxy-real-ip-cidr") (hasKey .Values.controller.extraArgs "proxy-protocol-trusted")) }}
+{{- fail "controller.config.use-proxy-protocol: want controller.config.proxy-real-ip-cidr, too, the networks of the load balancers: whoever may send the PROXY protocol can pretend any address" }}
+{{- end }}
+{{- index $config "proxy-real-ip-cidr" | replace " " "" }}
+{{- end }}
+{{- end }}
+
+{{/*
+Flags. What values say comes first; controller.extraArgs may say otherwise.
+*/}}
+{{- define "cardea.args" -}}
+{{- $c := .Values.controller }}
+{{- $config := $c.config | default dict }}
+{{- $args := dict }}
+{{- $_ := set $args "http-addr" (printf ":%v" $c.containerPort.http) }}
+{{- $_ := set $args "https-addr" (printf ":%v" $c.containerPort.https) }}
+{{- $_ := set $args "admin-addr" (printf "%s:%v" $c.healthCheckHost $c.metrics.port) }}
+{{- if ne (int $c.service.ports.https) 443 }}
+{{- $_ := set $args "external-https-port" $c.service.ports.https }}
+{{- end }}
+{{- $_ := set $args "class" (include "cardea.className" .) }}
+{{- $_ := set $args "controller-name" $c.ingressClassResource.controllerValue }}
+{{- if $c.watchIngressWithoutClass }}
+{{- $_ := set $args "watch-ingress-without-class" "true" }}
+{{- end }}
+{{- with include "cardea.scopeNamespace" . }}
+{{- $_ := set $args "watch-namespace" . }}
+{{- end }}
+{{- with include "cardea.publishService" . }}
+{{- $_ := set $args "publish-service" . }}
+{{- end }}
+{{- $_ := set $args "election-id" (include "cardea.electionID" .) }}
+{{- $_ := set $args "session-ticket-secret" (include "cardea.ticketSecret" .) }}
+{{- $_ := set $args "shutdown-delay" (printf "%vs" $c.shutdownDelaySeconds) }}
+{{- $_ := set $args "shutdown-timeout" (printf "%vs" (include "cardea.shutdownTimeout" .)) }}
+{{- with include "cardea.proxyProtocolTrusted" . }}
+{{- $_ := set $args "proxy-protocol-trusted" . }}
+{{- end }}
+{{- if eq (toString (index $config "enable-ocsp")) "true" }}
+{{- $_ := set $args "enable-ocsp" "true" }}
+{{- end }}
+{{- if eq (toString (index $config "disable-access-log")) "true" }}
+{{- $_ := set $args "access-log" "false" }}
+{{- end }}
+{{- $foreign := splitList " " (include "cardea.foreignFlags" .) }}
+{{- $synonyms := dict "ingress-class" "class" "controller-class" "controller-name" "shutdown-grace-period" "shutdown-delay" }}
+{{- range $flag, $value := $c.extraArgs }}
+{{- if not (has $flag $foreign) }}
+{{- with get $synonyms $flag }}
+{{- $_ := unset $args . }}
+{{- end }}
+{{- $_ := set $args $flag $value }}
+{{- end }}
+{{- end }}
+{{- range $flag, $value := $args }}
+{{- $text := toString $value }}
+{{- if or (eq $text "") (eq $text "<nil>") }}
+- --{{ $flag }}
+{{- else }}
+- {{ printf "--%s=%s" $flag $text | quote }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,90 @@
+{{/*
+What a values file of ingress-nginx may say and has no effect here, one per line:
+the path, and why. A path counts if its value is there and not empty.
+*/}}
+{{- define "cardea.ignoredValues" -}}
+controller.addHeaders|response headers for all Ingresses are not supported
+controller.admissionWebhooks.certManager.enabled|there is no admission webhook
+controller.admissionWebhooks.patch.enabled|no job makes or patches certificates
+controller.allowSnippetAnnotations|snippets are never run
+controller.configMapNamespace|the settings of a ConfigMap are not applied
+controller.customTemplate.configMapName|there is no template
+controller.disableLeaderElection|traffic does not depend on it
+controller.enableMimalloc|there is no malloc
+controller.enableTopologyAwareRouting|endpoints are chosen by load
+controller.existingPsp|Kubernetes has no PodSecurityPolicy any more
+controller.extraModules|there are no modules; OpenTelemetry included
+controller.healthCheckPath|the paths are /livez and /readyz
+controller.image.chroot|the image holds one program and no shell
+controller.ingressClassByName|classes are found by their controller
+controller.keda.enabled|write a ScaledObject for the Deployment, or use controller.autoscaling
+controller.lifecycle|pods drain by themselves when they are told to end; there is nothing to run before
+controller.maxmindLicenseKey|GeoIP is not supported
+controller.opentelemetry.enabled|traces are not supported
+controller.podSecurityPolicy|Kubernetes has none any more
+controller.proxySetHeaders|request headers for all Ingresses are not supported
+controller.reportNodeInternalIp|addresses of nodes are not written; set controller.extraArgs.publish-address
+controller.scope.namespaceSelector|one namespace or all are served; set controller.scope.namespace
+controller.service.nodePorts.tcp|only HTTP and TLS are served
+controller.service.nodePorts.udp|only HTTP and TLS are served
+controller.tcp|only HTTP and TLS are served
+controller.udp|only HTTP and TLS are served
+defaultBackend.enabled|make an Ingress with spec.defaultBackend instead
+dhParam|Go has no key exchange with DH parameters
+podSecurityPolicy.enabled|Kubernetes has none any more
+portNamePrefix|only HTTP and TLS are served
+tcp|only HTTP and TLS are served
+udp|only HTTP and TLS are served
+{{- end }}
+
+{{/*
+Keys of ingress-nginx's ConfigMap (controller.config) that the chart turns into
+flags or parameters.
+*/}}
+{{- define "cardea.understoodConfig" -}}
+disable-access-log enable-ocsp proxy-real-ip-cidr use-forwarded-headers use-proxy-protocol
+{{- end }}
+
+{{/*
+Flags of ingress-nginx that cardea does not have.
+*/}}
+{{- define "cardea.foreignFlags" -}}
+add_dir_header alsologtostderr annotations-prefix apiserver-host bucket-factor certificate-authority configmap deep-inspect default-backend-service default-server-port disable-catch-all disable-full-test disable-leader-election disable-svc-external-name disable-sync-events dynamic-configuration-retries election-ttl enable-annotation-validation enable-dynamic-configuration enable-metrics enable-ssl-chain-completion enable-topology-aware-routing exclude-socket-metrics force-namespace-isolation health-check-path health-check-timeout healthz-host healthz-port http-port https-port ingress-class-by-name internal-logger-address length-buckets log_backtrace_at log_dir log_file log_file_max_size logtostderr maxmind-edition-ids maxmind-license-key maxmind-mirror maxmind-retries-count maxmind-retries-timeout metrics-per-host metrics-per-undefined-host monitor-max-batch-size one_output post-shutdown-grace-period profiler-address profiler-port profiling report-node-internal-ip-address report-status-classes size-buckets skip_headers skip_log_headers sort-backends ssl-passthrough-proxy-port status-port status-update-interval stderrthreshold stream-port sync-period sync-rate-limit tcp-services-configmap time-buckets udp-services-configmap update-status-on-shutdown v validating-webhook validating-webhook-certificate validating-webhook-key vmodule watch-namespace-selector
+{{- end }}
+
+{{/*
+One line for each thing that was set and has no effect.
+*/}}
+{{- define "cardea.ignored" -}}
+{{- $root := . }}
+{{- range splitList "\n" (include "cardea.ignoredValues" .) }}
+{{- $entry := splitList "|" . }}
+{{- $path := first $entry }}
+{{- $at := dict "v" $root.Values }}
+{{- range splitList "." $path }}
+{{- if kindIs "map" $at.v }}
+{{- $_ := set $at "v" (index $at.v .) }}
+{{- else }}
+{{- $_ := set $at "v" nil }}
+{{- end }}
+{{- end }}
+{{- if $at.v }}
+{{ $path }}: {{ last $entry }}
+{{- end }}
+{{- end }}
+{{- $understood := splitList " " (include "cardea.understoodConfig" .) }}
+{{- range $key, $value := .Values.controller.config | default dict }}
+{{- if not (has $key $understood) }}
+controller.config.{{ $key }}: the ConfigMap's setting is not applied by this version
+{{- end }}
+{{- end }}
+{{- $foreign := splitList " " (include "cardea.foreignFlags" .) }}
+{{- range $flag, $value := .Values.controller.extraArgs }}
+{{- if has $flag $foreign }}
+controller.extraArgs.{{ $flag }}: Cardea has no such flag
+{{- end }}
+{{- end }}
+{{- if include "cardea.imageIsForeign" . }}
+controller.image: it names ingress-nginx; {{ include "cardea.image" . }} runs
+{{- end }}
+{{- end }}
