@@ -150,6 +150,7 @@ func New(cfg Config) (*Controller, error) {
 	case cfg.Publisher == nil:
 		return nil, errors.New("controllers: no publisher")
 	}
+	cfg.Translate.WatchNamespace = cfg.WatchNamespace
 	if cfg.Translate.ControllerName == "" {
 		cfg.Translate.ControllerName = translate.DefaultControllerName
 	}

@@ -173,3 +173,42 @@ func decodeInto(t *testing.T, o *unstructured.Unstructured, into any) {
 		t.Fatal(err)
 	}
 }
+
+// TestDefaultCertificateOfParameters: the Secret that parameters name is read, and
+// followed.
+func TestDefaultCertificateOfParameters(t *testing.T) {
+	installDefinition(t)
+	p := newPlace(t)
+	class := &networkingv1.IngressClass{}
+	if err := kube.Get(t.Context(), client.ObjectKey{Name: p.class}, class); err != nil {
+		t.Fatal(err)
+	}
+	class.Spec.Parameters = &networkingv1.IngressClassParametersReference{
+		APIGroup: new(v1alpha1.GroupVersion.Group), Kind: v1alpha1.Kind, Name: p.class, Scope: new("Cluster"),
+	}
+	update(t, class)
+	parameters := &v1alpha1.IngressClassParameters{
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.Kind},
+		ObjectMeta: metav1.ObjectMeta{Name: p.class},
+		Spec:       v1alpha1.IngressClassParametersSpec{TLS: v1alpha1.TLS{DefaultCertificate: &v1alpha1.SecretReference{Namespace: p.namespace, Name: "default"}}},
+	}
+	stored := &unstructured.Unstructured{Object: object(t, parameters)}
+	create(t, stored)
+	r := p.start(t, func(c *Config) { c.Events = p.events(t, "one") })
+	r.ready(t)
+	eventually(t, 5*time.Second, "an Event about a Secret that does not exist", func() bool { return hasEvent(t, stored, "SecretNotFound") })
+	served := func() string {
+		if c := r.spec.DefaultCertificate; c != nil {
+			return c.Leaf().Subject.CommonName
+		}
+		return ""
+	}
+	create(t, p.secret(t, "default", "first", "any.example.com"))
+	r.wait(t, 5*time.Second, "the first certificate", func() bool { return served() == "first" })
+	update(t, p.secret(t, "default", "second", "any.example.com"))
+	r.wait(t, 5*time.Second, "the second certificate", func() bool { return served() == "second" })
+	if err := kube.Delete(t.Context(), stored); err != nil {
+		t.Fatal(err)
+	}
+	r.wait(t, 5*time.Second, "no default certificate", func() bool { return served() == "" })
+}

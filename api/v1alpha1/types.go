@@ -152,6 +152,7 @@ type ClientAddress string
 // TLS is about handshakes with clients.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.policy) && self.policy == 'custom') == has(self.custom)",message="custom is required with policy custom, and allowed with it alone",fieldPath=".custom"
+// +kubebuilder:validation:XValidation:rule="!has(self.defaultCertificate) || !has(self.unknownSNI) || self.unknownSNI != 'reject'",message="defaultCertificate is never served with unknownSNI reject",fieldPath=".defaultCertificate"
 type TLS struct {
 	// Policy is that of every host of the class whose Ingress names no other by the
 	// annotation tls-policy: `intermediate` accepts TLS 1.2 and 1.3 with forward
@@ -180,6 +181,14 @@ type TLS struct {
 	// +optional
 	UnknownSNI UnknownSNI `json:"unknownSNI,omitempty"`
 
+	// DefaultCertificate names the Secret with the certificate for clients that ask
+	// for no declared host. It overrules the flags for the default certificate,
+	// which count as long as nothing of the Secret is usable; a Secret that becomes
+	// invalid or is deleted is served on as those of Ingresses are. With
+	// --watch-namespace it is one of that namespace.
+	// +optional
+	DefaultCertificate *SecretReference `json:"defaultCertificate,omitempty"`
+
 	// HandshakeTimeout bounds the time from the accept of a connection to the end of
 	// its handshake. Unset, it is that of --handshake-timeout.
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('100ms') && duration(self) <= duration('10m')",message="want 100ms to 10m"
@@ -204,6 +213,19 @@ type TLS struct {
 	// of them is written. What it leaves open is that of the flags --handshake-log….
 	// +optional
 	HandshakeLog HandshakeLog `json:"handshakeLog,omitempty"`
+}
+
+// SecretReference names a Secret.
+type SecretReference struct {
+	// Namespace is that of the Secret.
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Namespace string `json:"namespace"`
+
+	// Name is the name of the Secret.
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	Name string `json:"name"`
 }
 
 // HandshakeLog says which handshakes get a record in the handshake log, and what of

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -64,12 +65,28 @@ func (t *TLS) validate(at *field.Path) field.ErrorList {
 	if t.UnknownSNI != "" {
 		errs = append(errs, oneOf(at.Child("unknownSNI"), t.UnknownSNI, UnknownSNIReject, UnknownSNIDefaultCert)...)
 	}
+	if t.DefaultCertificate != nil {
+		errs = append(errs, t.DefaultCertificate.validate(at.Child("defaultCertificate"))...)
+		if t.UnknownSNI == UnknownSNIReject {
+			errs = append(errs, field.Forbidden(at.Child("defaultCertificate"), "defaultCertificate is never served with unknownSNI reject"))
+		}
+	}
 	errs = append(errs, t.HandshakeTimeout.validate(at.Child("handshakeTimeout"), 100*time.Millisecond, 10*time.Minute)...)
 	errs = append(errs, t.FirstByteTimeout.validate(at.Child("firstByteTimeout"), 100*time.Millisecond, 10*time.Minute)...)
 	if n := t.MaxConcurrentHandshakes; n < 0 || n > 1_000_000 {
 		errs = append(errs, field.Invalid(at.Child("maxConcurrentHandshakes"), n, "want 0 to 1000000"))
 	}
 	return append(errs, t.HandshakeLog.validate(at.Child("handshakeLog"))...)
+}
+
+func (r *SecretReference) validate(at *field.Path) (errs field.ErrorList) {
+	if len(validation.IsDNS1123Label(r.Namespace)) > 0 {
+		errs = append(errs, field.Invalid(at.Child("namespace"), r.Namespace, "want the name of a namespace"))
+	}
+	if len(validation.IsDNS1123Subdomain(r.Name)) > 0 {
+		errs = append(errs, field.Invalid(at.Child("name"), r.Name, "want the name of a Secret"))
+	}
+	return errs
 }
 
 func (l *HandshakeLog) validate(at *field.Path) (errs field.ErrorList) {

@@ -18,8 +18,8 @@ type board struct {
 	spec      *snapshot.Spec // as it came, without what is added
 	endpoints map[string][]snapshot.Endpoint
 	pools     map[string]bool
-	// defaultCertificate is what unknown names are served; nil: their handshakes
-	// are rejected.
+	// defaultCertificate is what unknown names are served where the Spec has nothing
+	// for them; nil: their handshakes are rejected.
 	defaultCertificate *snapshot.Certificate
 	// connections is that of the flags; merged is what became of it and of that of
 	// the Spec, which is the same as long as that is.
@@ -91,7 +91,7 @@ func (b *board) complete(spec *snapshot.Spec) *snapshot.Spec {
 		return spec
 	}
 	s := *spec
-	if b.defaultCertificate != nil && !b.rejectUnknown {
+	if b.defaultCertificate != nil && spec.DefaultCertificate == nil && !b.rejectUnknown {
 		s.UnknownSNI, s.DefaultCertificate = snapshot.UnknownSNIDefaultCert, b.defaultCertificate
 	}
 	if b.ofSpec != spec.Connections {

@@ -13,6 +13,7 @@ import (
 func (t *Translator) Translate(now time.Time) Result {
 	t.touchExpired(now)
 	t.applyParameters()
+	t.buildDefault(now)
 	hosts, pools := t.buildHosts(now)
 	endpoints := t.buildPools()
 
@@ -35,6 +36,9 @@ func (t *Translator) Translate(now time.Time) Result {
 func (t *Translator) touchExpired(now time.Time) {
 	if t.deadlines.first.IsZero() || now.Before(t.deadlines.first) {
 		return
+	}
+	if next := t.builtDefault.next; !next.IsZero() && !now.Before(next) {
+		t.touchedDefault = true
 	}
 	for name, h := range t.hosts {
 		if !h.next.IsZero() && !now.Before(h.next) {
@@ -161,7 +165,7 @@ func (t *Translator) verdicts() []Verdict {
 	if !t.touchedVerdicts {
 		return t.last.Verdicts
 	}
-	out := slices.Clone(t.overlay.verdicts)
+	out := slices.Concat(t.overlay.verdicts, t.builtDefault.verdicts)
 	for _, e := range t.ingresses {
 		if e.read != nil {
 			out = append(out, e.read.verdicts...)

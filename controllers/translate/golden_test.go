@@ -128,6 +128,8 @@ func options(t *testing.T, comment []byte) (translate.Options, time.Time) {
 			opts.ControllerName = words[2]
 		case "ssl-passthrough":
 			opts.SSLPassthrough = true
+		case "watch-namespace":
+			opts.WatchNamespace = words[2]
 		case "without-class":
 			opts.WithoutClass = true
 		default:

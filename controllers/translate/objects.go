@@ -76,7 +76,7 @@ const (
 	ForAuthorities
 )
 
-// A Reference is one field of an Ingress that names a Secret.
+// A Reference is one field of an Ingress, or of parameters, that names a Secret.
 type Reference struct {
 	Field   snapshot.Origin
 	Purpose Purpose
@@ -123,6 +123,8 @@ type Options struct {
 	UnknownSNI         snapshot.UnknownSNI
 	DefaultCertificate *snapshot.Certificate
 	TrustedCIDRs       []netip.Prefix
+	// WatchNamespace is the one namespace whose objects are there; "" is all.
+	WatchNamespace string
 	// FIPS says that crypto/tls leaves out what FIPS 140-3 does not approve: those
 	// who ask for it are told.
 	FIPS bool
@@ -157,8 +159,8 @@ type Result struct {
 	// Verdicts is everything there is to say about the objects, sorted, each once.
 	// It is the same slice as before if nothing in it changed.
 	Verdicts []Verdict
-	// Secrets and Services are the objects that Ingresses of our classes name,
-	// each with the Ingress fields that do. Those of Secrets are the only Secrets
+	// Secrets and Services are the objects that Ingresses of our classes and their
+	// parameters name, each with the fields that do. Those of Secrets are the only Secrets
 	// to read.
 	Secrets  map[types.NamespacedName][]Reference
 	Services map[types.NamespacedName][]snapshot.Origin

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/cardea-dev/cardea/api/v1alpha1"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
@@ -54,6 +55,7 @@ type overlay struct {
 	handshakeTimeout, firstByteTimeout time.Duration
 	maxHandshakes                      int
 	connections                        *snapshot.ConnectionPolicy
+	defaultSecret                      namedDefault
 	process                            *Process
 
 	verdicts []Verdict
@@ -76,6 +78,10 @@ func (t *Translator) applyParameters() {
 	}
 	if !slices.Equal(old.verdicts, now.verdicts) {
 		t.touchedVerdicts = true
+	}
+	if old.defaultSecret != now.defaultSecret {
+		t.secretRefs.replace(parametersUser, old.defaultSecret.references(), now.defaultSecret.references())
+		t.touchedDefault = true
 	}
 	if !old.sameSpec(&now) {
 		t.touchedSpec = true
@@ -126,6 +132,7 @@ func (t *Translator) compileParameters() overlay {
 		if i == 0 {
 			o.take(&p.Spec, c)
 			o.connections = connections(p)
+			o.defaultSecret = defaultSecret(p)
 			continue
 		}
 		if reflect.DeepEqual(processWide(p), processWide(defaultParameters())) {
@@ -188,6 +195,17 @@ func connections(p *v1alpha1.IngressClassParameters) *snapshot.ConnectionPolicy 
 	c.Origin = parametersOrigin(p)
 	c.Origin.Field = "spec.connections"
 	return c
+}
+
+// defaultSecret returns the Secret that p names for the default certificate.
+func defaultSecret(p *v1alpha1.IngressClassParameters) namedDefault {
+	ref := p.Spec.TLS.DefaultCertificate
+	if ref == nil {
+		return namedDefault{}
+	}
+	n := namedDefault{types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, parametersOrigin(p)}
+	n.field.Field = "spec.tls.defaultCertificate"
+	return n
 }
 
 // prefixes returns networks, which are valid, in their normal form.

@@ -18,11 +18,12 @@ func (t *Translator) spec(hosts changed[snapshot.Host], pools changed[snapshot.P
 	if old == nil {
 		old = &snapshot.Spec{}
 	}
+	certificate, unknownSNI := t.defaultCertificate()
 	return &snapshot.Spec{
 		Hosts:              merge(old.Hosts, hosts, func(h *snapshot.Host) string { return h.Name }),
 		Pools:              merge(old.Pools, pools, func(p *snapshot.Pool) string { return p.ID }),
-		UnknownSNI:         t.overlay.unknownSNI,
-		DefaultCertificate: t.opts.DefaultCertificate,
+		UnknownSNI:         unknownSNI,
+		DefaultCertificate: certificate,
 		TLSPolicy:          t.overlay.tlsPolicy,
 		HandshakeTimeout:   t.overlay.handshakeTimeout,
 		FirstByteTimeout:   t.overlay.firstByteTimeout,

@@ -159,19 +159,28 @@ var secretAdvice = map[Reason]string{
 	CertificateNotYetValid: " The new one is served as soon as it is valid.",
 }
 
-// judgeCertificate looks at a certificate that is served.
+// judgeCertificate looks at a certificate that is served for the host.
 func (b *hostBuild) judgeCertificate(at snapshot.Origin, s *Secret) {
-	cert := s.Certificate
-	name := s.Origin.Namespace + "/" + s.Origin.Name
-	if bits := cert.RSABits; bits > 0 && bits < 2048 {
-		b.judge(Verdict{Level: Warning, Reason: CertificateKeyWeak, Origin: at, Other: s.Origin},
-			"The certificate in Secret %s has an RSA key of %d bits; clients begin to refuse less than 2048, and FIPS 140-3 mode does not serve it. Issue it anew for an ECDSA key (P-256).", name, bits)
-	}
-	if !cert.Covers(b.name) {
+	b.judgeKeySize(at, s)
+	if !s.Certificate.Covers(b.name) {
 		b.judge(Verdict{Level: Warning, Reason: CertificateNameMismatch, Origin: at, Other: s.Origin},
 			"The certificate in Secret %s is served for %s and does not cover it, so clients will reject it; it covers %s. Issue one that covers the host.",
-			name, b.hostText(), namesText(cert.DNSNames))
+			s.Origin.Namespace+"/"+s.Origin.Name, b.hostText(), namesText(s.Certificate.DNSNames))
 	}
+	b.judgeValidity(at, s)
+}
+
+func (b *hostBuild) judgeKeySize(at snapshot.Origin, s *Secret) {
+	if bits := s.Certificate.RSABits; bits > 0 && bits < 2048 {
+		b.judge(Verdict{Level: Warning, Reason: CertificateKeyWeak, Origin: at, Other: s.Origin},
+			"The certificate in Secret %s has an RSA key of %d bits; clients begin to refuse less than 2048, and FIPS 140-3 mode does not serve it. Issue it anew for an ECDSA key (P-256).", s.Origin.Namespace+"/"+s.Origin.Name, bits)
+	}
+}
+
+// judgeValidity tells of a certificate that has ended or ends soon.
+func (b *hostBuild) judgeValidity(at snapshot.Origin, s *Secret) {
+	cert := s.Certificate
+	name := s.Origin.Namespace + "/" + s.Origin.Name
 	if b.now.After(cert.NotAfter) {
 		v := Verdict{Level: Warning, Reason: CertificateExpired, Origin: at, Other: s.Origin}
 		b.judge(v, "The certificate in Secret %s expired on %s and is still served; clients will reject it. Renew it.", name, date(cert.NotAfter))

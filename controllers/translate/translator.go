@@ -79,7 +79,10 @@ type Translator struct {
 
 	// deadlines are when time alone changes a host.
 	deadlines deadlines
-	last      Result
+	// builtDefault is the default certificate that parameters name.
+	builtDefault   builtDefault
+	touchedDefault bool // that, or its Secret
+	last           Result
 }
 
 // An entry is an Ingress and, if it is of our classes, what was read from it.
@@ -306,7 +309,7 @@ func (t *Translator) SetSecret(name types.NamespacedName, s Secret) {
 		return
 	}
 	t.secrets[name] = s
-	t.hostsOfSecret.copyTo(t.touchedHosts, name)
+	t.secretChanged(name)
 }
 
 // DeleteSecret says that a Secret does not exist and that none of it is left to
@@ -314,7 +317,14 @@ func (t *Translator) SetSecret(name types.NamespacedName, s Secret) {
 func (t *Translator) DeleteSecret(name types.NamespacedName) {
 	if _, ok := t.secrets[name]; ok {
 		delete(t.secrets, name)
-		t.hostsOfSecret.copyTo(t.touchedHosts, name)
+		t.secretChanged(name)
+	}
+}
+
+func (t *Translator) secretChanged(name types.NamespacedName) {
+	t.hostsOfSecret.copyTo(t.touchedHosts, name)
+	if name == t.overlay.defaultSecret.secret {
+		t.touchedDefault = true
 	}
 }
 

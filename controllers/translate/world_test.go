@@ -293,6 +293,12 @@ func (w *world) classParameters(name string) *v1alpha1.IngressClassParameters {
 		p.Spec.TLS.UnknownSNI = pick(w, v1alpha1.UnknownSNIReject, v1alpha1.UnknownSNIDefaultCert)
 		p.Spec.TrustedCIDRs = []string{pick(w, "10.0.0.0/8", "192.0.2.0/24")}
 	}
+	if w.chance(50) {
+		p.Spec.TLS.DefaultCertificate = &v1alpha1.SecretReference{Namespace: pick(w, "a", "b"), Name: pick(w, "s", "t")}
+		if p.Spec.TLS.UnknownSNI == v1alpha1.UnknownSNIReject && w.chance(90) {
+			p.Spec.TLS.UnknownSNI = ""
+		}
+	}
 	p.Default()
 	return p
 }

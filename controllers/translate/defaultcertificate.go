@@ -1,0 +1,76 @@
+package translate
+
+import (
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// A namedDefault is the Secret that parameters name for the default certificate.
+// The zero value names none.
+type namedDefault struct {
+	secret types.NamespacedName
+	field  snapshot.Origin
+}
+
+// references returns it in the form of the index of references.
+func (n namedDefault) references() map[types.NamespacedName][]Reference {
+	if n.secret.Name == "" {
+		return nil
+	}
+	return map[types.NamespacedName][]Reference{n.secret: {{n.field, ForCertificate}}}
+}
+
+// parametersUser stands for the parameters in the index of references. An Ingress
+// has a namespace.
+var parametersUser = types.NamespacedName{Name: "parameters"}
+
+// A builtDefault is what became of it.
+type builtDefault struct {
+	// certificate is nil if there is nothing usable.
+	certificate *snapshot.Certificate
+	verdicts    []Verdict
+	// next is when time alone changes it; zero if never.
+	next time.Time
+}
+
+// buildDefault looks at the Secret of the default certificate, if it was touched.
+// It is judged as that of a host is, but for its names: those who ask for a name
+// that nobody declares expect no certificate for it.
+func (t *Translator) buildDefault(now time.Time) {
+	if !t.touchedDefault {
+		return
+	}
+	t.touchedDefault = false
+	old, built := t.builtDefault, builtDefault{}
+	if named := t.overlay.defaultSecret; named.secret.Name != "" {
+		b := &hostBuild{opts: &t.opts, now: now, secrets: t.secrets, out: &builtHost{secrets: map[types.NamespacedName]struct{}{}}}
+		if outside := t.opts.WatchNamespace; outside != "" && outside != named.secret.Namespace {
+			b.judge(Verdict{Level: Refused, Reason: SecretUnreadable, Origin: named.field},
+				"Secret %s is not in namespace %s, the only one that Cardea watches (--watch-namespace). No certificate is served from it. Copy it there.", named.secret, outside)
+		} else {
+			secret := b.secret(named.secret)
+			b.judgeSecret(named.field, &secret)
+			if built.certificate = secret.Certificate; built.certificate != nil {
+				b.judgeKeySize(named.field, &secret)
+				b.judgeValidity(named.field, &secret)
+			}
+		}
+		built.verdicts, built.next = sortVerdicts(b.out.verdicts), b.out.next
+	}
+	t.builtDefault = built
+	t.deadlines.replace(old.next, built.next)
+	t.touchedSpec = t.touchedSpec || old.certificate != built.certificate
+	t.touchedVerdicts = t.touchedVerdicts || !slices.Equal(old.verdicts, built.verdicts)
+}
+
+// defaultCertificate returns what strangers are served, and how they are treated.
+func (t *Translator) defaultCertificate() (*snapshot.Certificate, snapshot.UnknownSNI) {
+	if c := t.builtDefault.certificate; c != nil {
+		return c, snapshot.UnknownSNIDefaultCert
+	}
+	return t.opts.DefaultCertificate, t.overlay.unknownSNI
+}
