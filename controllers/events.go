@@ -181,7 +181,7 @@ func tellsOwner(h *outcome.Handshake) bool {
 		return false
 	}
 	switch h.Reason {
-	case outcome.EOF, outcome.Reset, outcome.AlertUserCanceled, outcome.AlertECHRequired, outcome.NotReady, outcome.Draining, outcome.Shed:
+	case outcome.EOF, outcome.Reset, outcome.AlertUserCanceled, outcome.AlertECHRequired, outcome.NotReady, outcome.Draining, outcome.Shutdown, outcome.Shed:
 		return false
 	}
 	return true

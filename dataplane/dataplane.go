@@ -139,6 +139,7 @@ type DataPlane struct {
 	ech        atomic.Pointer[snapshot.ECHKeys]
 	stapler    *stapler // nil: off
 	closing    sync.Once
+	phase      atomic.Int32 // a Phase
 	// passing ends, by stopPassing, when no connection is to be passed through any
 	// more.
 	passing     context.Context

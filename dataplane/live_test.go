@@ -1,7 +1,6 @@
 package dataplane_test
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -11,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cardea-dev/cardea/dataplane"
 	"github.com/cardea-dev/cardea/dataplane/outcome"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
@@ -145,62 +143,6 @@ func TestRow77Drain(t *testing.T) {
 	stopped.Wait()
 	if n := w.requests[outcome.OK]; n != 2 || len(w.requests) != 1 {
 		t.Errorf("outcomes %v, want two of ok", w.requests)
-	}
-}
-
-func TestDrainCutsWhatDoesNotEnd(t *testing.T) {
-	entered := make(chan struct{})
-	forever := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		close(entered)
-		<-r.Context().Done()
-	}))
-	var cut []outcome.Drain
-	w := newWorld(t, func(cfg *dataplane.Config) {
-		cfg.DrainTimeout = 10 * time.Millisecond
-		cfg.Sink.Drain = func(o *outcome.Drain) { cut = append(cut, *o) }
-	})
-	w.publish(single("shop.example", snapshot.Policy{}, forever))
-	var answer sync.WaitGroup
-	answer.Go(func() {
-		res, err := w.client().Get("http://shop.example/")
-		if err == nil {
-			res.Body.Close()
-			t.Errorf("status %d, want the connection to be cut", res.StatusCode)
-		}
-	})
-	<-entered
-	w.ended()
-	answer.Wait()
-	if n := w.requests[outcome.ClientClosed]; n != 1 || len(w.requests) != 1 {
-		t.Errorf("outcomes %v, want one of client_closed", w.requests)
-	}
-	if len(cut) != 1 || cut[0].Requests != 1 || cut[0].Tunnels != 0 || cut[0].Connections < 1 || cut[0].Duration <= 0 {
-		t.Errorf("drains = %+v, want one that has cut a request and its connection", cut)
-	}
-}
-
-// TestDrainCutsTunnels: a tunnel that has not ended is counted apart.
-func TestDrainCutsTunnels(t *testing.T) {
-	var cut []outcome.Drain
-	w := newWorld(t, func(cfg *dataplane.Config) {
-		cfg.DrainTimeout = 10 * time.Millisecond
-		cfg.Sink.Drain = func(o *outcome.Drain) { cut = append(cut, *o) }
-	})
-	w.publish(single("ws.example", snapshot.Policy{}, serve(t, http.HandlerFunc(upgradeEcho))))
-	c, err := net.Dial("tcp", w.Addr("http").String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(patience))
-	fmt.Fprint(c, "GET /chat HTTP/1.1\r\nHost: ws.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
-	if res, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || res.StatusCode != 101 {
-		t.Fatalf("answer = %v, %v, want 101", res, err)
-	}
-	w.ended()
-	if len(cut) != 1 || cut[0].Requests != 0 || cut[0].Tunnels != 1 || cut[0].Connections != 1 {
-		t.Errorf("drains = %+v, want one that has cut a tunnel and its connection", cut)
 	}
 }
 

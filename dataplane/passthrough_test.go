@@ -325,7 +325,7 @@ func TestRow64PassthroughEnds(t *testing.T) {
 	if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("Read() after the drain = %v, want an error", err)
 	}
-	if h := w.handshake(); h.Result != outcome.Passthrough || h.Reason != outcome.Draining {
-		t.Errorf("handshake = %s %s, want passthrough draining", h.Result, h.Reason)
+	if h := w.handshake(); h.Result != outcome.Passthrough || h.Reason != outcome.Shutdown {
+		t.Errorf("handshake = %s %s, want passthrough shutdown", h.Result, h.Reason)
 	}
 }

@@ -3,14 +3,11 @@ package dataplane
 import (
 	"context"
 	"sync"
-	"time"
-
-	"github.com/cardea-dev/cardea/dataplane/outcome"
 )
 
 // Run serves until ctx ends, then drains: it stops to accept, lets the exchanges
-// that are under way finish for up to [Config.DrainTimeout], and cuts what is left.
-// It returns nil then, or the error of a listening socket that broke. Call it
+// that are under way finish for up to [Config.DrainTimeout], and cuts what is left;
+// see [DataPlane.Leave] for what may come before. It returns nil then, or the error of a listening socket that broke. Call it
 // once; nothing of the DataPlane is of use after it.
 func (d *DataPlane) Run(ctx context.Context) error {
 	broken := make(chan error, len(d.listeners))
@@ -40,50 +37,13 @@ func (d *DataPlane) Run(ctx context.Context) error {
 	return err
 }
 
-// drain ends what Run began.
-func (d *DataPlane) drain(ctx context.Context) {
-	start := time.Now()
-	for _, l := range d.listeners {
-		l.StopAccepting()
-	}
-	d.http1.Shutdown()
-	d.http2.Shutdown()
-
-	timeout := d.cfg.DrainTimeout
-	if timeout == 0 {
-		timeout = defaultDrainTimeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	for _, l := range d.listeners {
-		if l.Wait(ctx) != nil {
-			break
-		}
-	}
-	cut := d.unended()
-	d.Close()
-	cut.Duration = time.Since(start)
-	d.log.Info("drained", "seconds", cut.Duration.Seconds(),
-		"cut_requests", cut.Requests, "cut_tunnels", cut.Tunnels, "cut_connections", cut.Connections)
-	if d.cfg.Sink.Drain != nil {
-		d.cfg.Sink.Drain(cut)
-	}
-}
-
-// unended counts what is under way.
-func (d *DataPlane) unended() *outcome.Drain {
-	o := &outcome.Drain{Tunnels: d.proxy.Tunnels()}
-	o.Requests = max(0, d.proxy.InFlight()-o.Tunnels)
-	for _, n := range d.OpenConns() {
-		o.Connections += n
-	}
-	return o
-}
-
 // Close cuts everything at once. Run calls it at its end; it is for a DataPlane
 // that does not run. Calling it again does nothing.
 func (d *DataPlane) Close() {
 	d.closing.Do(func() {
+		for _, l := range d.listeners {
+			l.Cutting()
+		}
 		d.stopPassing()
 		if d.proxy != nil {
 			d.proxy.Close()

@@ -75,7 +75,10 @@ func newController() *cobra.Command {
 	}
 	f := cmd.Flags()
 	s.bind(f)
-	setDefault(f, "shutdown-delay", "5s")
+	// With a margin of 10 s these fit into a terminationGracePeriodSeconds of 300; see
+	// docs/shutdown.md.
+	setDefault(f, "shutdown-delay", "10s")
+	setDefault(f, "shutdown-timeout", "4m")
 	setDefault(f, "external-https-port", "443")
 	f.StringVar(&s.kubeconfig, "kubeconfig", "", "Kubeconfig file of the cluster to serve; without it $KUBECONFIG, or the cluster that this runs in.")
 	f.StringVar(&s.watchNamespace, "watch-namespace", "", "Namespace to serve; all without it.")

@@ -71,8 +71,8 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.StringVar(&s.tlsKeyLog, "tls-keylog", "off", "Connections whose TLS secrets are written to the file that $SSLKEYLOGFILE names, for debugging: off, downstream, upstream or both.")
 	s.connections.bind(f)
 	f.BoolVar(&s.requireFIPS, "require-fips", false, "Refuse to start unless FIPS 140-3 mode is on: the FIPS build, or GODEBUG=fips140=on.")
-	f.DurationVar(&s.shutdownDelay, "shutdown-delay", 0, "Time from not being ready to not accepting connections, for load balancers to notice.")
-	f.DurationVar(&s.drainTimeout, "shutdown-timeout", 30*time.Second, "Time that requests in flight have to end when shutting down.")
+	f.DurationVar(&s.shutdownDelay, "shutdown-delay", 0, "Time from not being ready to not accepting connections, for load balancers to notice; meanwhile a growing share of the answers asks clients to leave.")
+	f.DurationVar(&s.drainTimeout, "shutdown-timeout", 30*time.Second, "Time that requests in flight, websockets and passed-through connections have to end when shutting down, after --shutdown-delay; then they are cut.")
 }
 
 // bindClass binds what decides which Ingresses are served.

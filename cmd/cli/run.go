@@ -123,7 +123,7 @@ func (s *settings) open(cmd *cobra.Command, o processOptions) (_ *process, err e
 		FirstByteTimeout:  s.firstByteTimeout,
 		MaxConns:          s.maxConns(),
 		MaxHandshakes:     s.maxHandshakes,
-		DrainTimeout:      s.drainTimeout,
+		DrainTimeout:      max(s.drainTimeout, 1), // 0 would be the default there, and is at once here
 	}
 	if p.keyLog != nil && p.keyLog.downstream {
 		config.KeyLog = p.keyLog.File
@@ -135,6 +135,7 @@ func (s *settings) open(cmd *cobra.Command, o processOptions) (_ *process, err e
 		return nil, s.dataPlaneError(err)
 	}
 	p.observer.SetOpenConnections(p.data.OpenConns)
+	p.observer.SetShutdownPhase(p.data.Phases)
 	p.observer.SetECHPublicNames(p.data.ECHPublicNames)
 	p.observer.SetOCSP(
 		func() map[string]int { return p.data.Staples().Certificates },
@@ -187,9 +188,9 @@ func ownAddrs(servers ...*webServer) (own []netip.AddrPort) {
 // run serves until ctx is done or something breaks, then drains. source feeds the
 // data plane until its context is done.
 //
-// The order of the end: not ready any more; after the delay, accept no
-// connection; let the requests in flight finish while the source still follows
-// its objects; then end the rest.
+// The order of the end: not ready any more, and a growing share of the answers ask
+// their clients to leave; after the delay, accept no connection; let the requests in
+// flight finish while the source still follows its objects; then end the rest.
 func (p *process) run(ctx context.Context, source func(context.Context)) error {
 	sourceCtx, endSource := context.WithCancel(context.WithoutCancel(ctx))
 	defer endSource()
@@ -211,11 +212,8 @@ func (p *process) run(ctx context.Context, source func(context.Context)) error {
 	select {
 	case <-ctx.Done():
 		p.draining.Store(true)
-		p.log.Info("shutting down", "delay", p.shutdownDelay.String(), "timeout", p.drainTimeout.String())
-		// The delay has no other way out: a second signal ends the process.
-		<-time.After(p.shutdownDelay)
-		endData()
-		err = <-ended
+		p.log.Info("shutting down: not ready any more", "delay", p.shutdownDelay.String(), "timeout", p.drainTimeout.String())
+		err = p.leave(endData, ended, broken)
 	case err = <-broken:
 		p.draining.Store(true)
 		endData()
@@ -232,6 +230,25 @@ func (p *process) run(ctx context.Context, source func(context.Context)) error {
 		p.log.Info("ended")
 	}
 	return err
+}
+
+// leave waits for load balancers to notice that this process is not ready, and then
+// drains. What breaks meanwhile ends the wait; a second signal ends the process.
+func (p *process) leave(endData func(), ended, broken <-chan error) error {
+	if p.shutdownDelay > 0 {
+		p.data.Leave(p.shutdownDelay)
+	}
+	delay := time.NewTimer(p.shutdownDelay)
+	defer delay.Stop()
+	var err error
+	select {
+	case <-delay.C:
+	case err = <-broken:
+	case err = <-ended:
+		return err
+	}
+	endData()
+	return errors.Join(err, <-ended)
 }
 
 // close ends what open began, as far as it did.

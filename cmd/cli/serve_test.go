@@ -243,6 +243,9 @@ func TestRow68Shutdown(t *testing.T) {
 		}
 		return nil
 	})
+	if m, err := p.Get(p.Admin, "/metrics"); err != nil || !strings.Contains(m, "\ncardea_shutdown_phase{phase=\"draining\"} 1\n") {
+		t.Errorf("/metrics does not say that it drains, %v", err)
+	}
 	close(goOn)
 	if r := <-answered; r.err != nil || r.a.Status != 200 || r.a.Body != "late" {
 		t.Errorf("the request in flight: %+v, %v, want 200", r.a, r.err)
@@ -252,7 +255,7 @@ func TestRow68Shutdown(t *testing.T) {
 	}
 }
 
-// A client that holds on does not keep the process.
+// A client that holds on does not keep the process; what is cut is told.
 func TestShutdownTimeout(t *testing.T) {
 	dir := t.TempDir()
 	harness.Write(t, dir, "shop.yaml", shop)
@@ -269,6 +272,17 @@ func TestShutdownTimeout(t *testing.T) {
 	}
 	if code := p.Stop(); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
+	}
+	if !strings.Contains(p.Stdout(), `"reason":"shutdown"`) {
+		t.Errorf("no record of the access log has the reason shutdown:\n%s", p.Stdout())
+	}
+	for _, want := range []string{
+		`"msg":"shutting down: not ready any more"`, `"msg":"draining: no connection is accepted any more","connections":1,"requests":1,"tunnels":0`,
+		`"msg":"the drain is over: what has not ended is cut","connections":1,"requests":1`, `"cut_requests":1,"cut_tunnels":0,"cut_connections":1`, `"msg":"ended"`,
+	} {
+		if !strings.Contains(p.Stderr(), want) {
+			t.Errorf("the log lacks %s:\n%s", want, p.Stderr())
+		}
 	}
 }
 

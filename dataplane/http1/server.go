@@ -185,6 +185,7 @@ func (c *serverConn) await() bool {
 	if c.state.Load() != connFresh {
 		c.state.Store(connIdle)
 		if s.draining.Load() {
+			c.info.Reason = outcome.Draining
 			return false
 		}
 	}
@@ -217,6 +218,7 @@ func (c *serverConn) sleep() bool {
 	c.release()
 	c.state.CompareAndSwap(connFresh, connIdle)
 	if s.draining.Load() {
+		c.info.Reason = outcome.Draining
 		return false
 	}
 	until := time.Now().Add(or(s.IdleTimeout, DefaultIdleTimeout) - grace)

@@ -106,8 +106,8 @@ func (c *conn) proxied(h proxyHeader, length int) {
 func (c *conn) proxyless(err error, got int) failure {
 	f := failure{reason: outcome.FilteredProxyHeader, err: err.Error()}
 	switch {
-	case c.wasCut.Load():
-		f.reason = outcome.Draining
+	case c.l.cutting.Load():
+		f.reason = outcome.Shutdown
 	case got > 0:
 	case isTimeout(err):
 		f.reason = outcome.TimeoutSilent

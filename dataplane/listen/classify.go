@@ -36,8 +36,8 @@ func (c *conn) classify(err error) failure {
 	h := c.hs
 	f := failureOf(err)
 	switch {
-	case c.wasCut.Load():
-		f.reason = outcome.Draining
+	case c.l.cutting.Load():
+		f.reason = outcome.Shutdown
 	case isTimeout(err):
 		f.reason = outcome.TimeoutPartial
 		if h.HelloSeen {

@@ -39,8 +39,6 @@ type conn struct {
 	in, out atomic.Int64
 	// more says that what is written is followed by more; see secured.
 	more atomic.Bool
-	// wasCut says that Close of the listener ended the connection.
-	wasCut atomic.Bool
 }
 
 func (l *Listener) newConn(nc net.Conn) *conn {
@@ -173,12 +171,6 @@ func (c *conn) SyscallConn() (syscall.RawConn, error) {
 	return nil, fmt.Errorf("listen: %T has no file descriptor", c.Conn)
 }
 
-// cut ends the connection from outside of its goroutine.
-func (c *conn) cut() {
-	c.wasCut.Store(true)
-	_ = c.Conn.Close()
-}
-
 // reset turns the connection away before anything was read from it. The reset
 // instead of an orderly close leaves no TIME_WAIT behind.
 func (c *conn) reset(f failure) {
@@ -268,11 +260,24 @@ func (l *Listener) end(c *conn, nc net.Conn) {
 	case c.hs != nil && c.hs.Result != outcome.Done:
 		// The engine saw no more than a read that failed.
 		c.info.Reason = c.hs.Reason
-	case c.info.Reason == "" && c.wasCut.Load():
-		c.info.Reason = outcome.Draining
+	case l.cutting.Load() && byCut(c.info.Reason):
+		c.info.Reason = outcome.Shutdown
+	}
+	if c.info.Reason == outcome.Shutdown {
+		l.cut.Add(1)
 	}
 	c.report()
 	l.remove(c)
+}
+
+// byCut reports whether a connection that is cut may end with the reason: its
+// handler sees no more than a socket that fails.
+func byCut(reason outcome.Reason) bool {
+	switch reason {
+	case "", outcome.OK, outcome.Reset, outcome.ClientClosed, outcome.Draining:
+		return true
+	}
+	return false
 }
 
 // panicSites remembers where panics came from, so that a bug that every

@@ -134,7 +134,11 @@ type Listener struct {
 	panics     panicSites
 
 	goroutines sync.WaitGroup
-	stop       chan struct{} // closed when no more connections are accepted
+	// cutting says that the time of the connections that are open is over; cut
+	// counts those that ended by it.
+	cutting atomic.Bool
+	cut     atomic.Int64
+	stop    chan struct{} // closed when no more connections are accepted
 
 	mu      sync.Mutex
 	conns   map[*conn]struct{} // open and counted in goroutines
@@ -228,14 +232,24 @@ func (l *Listener) Wait(ctx context.Context) error {
 	}
 }
 
+// Cutting announces that whatever is open is about to be cut, by Close or by who
+// handles it: what ends from now on ends with the reason shutdown, unless it has one
+// of its own.
+func (l *Listener) Cutting() { l.cutting.Store(true) }
+
+// Cut returns how many connections ended with the reason shutdown.
+func (l *Listener) Cut() int { return int(l.cut.Load()) }
+
 // Close stops accepting, cuts every open connection and waits until the last
 // handler has returned and the last outcome was given.
 func (l *Listener) Close() {
 	l.StopAccepting()
+	l.Cutting()
 	l.mu.Lock()
 	l.closed = true
 	for c := range l.conns {
-		c.cut()
+		// What closing says changes nothing.
+		_ = c.Conn.Close()
 	}
 	l.mu.Unlock()
 	l.goroutines.Wait()

@@ -307,12 +307,15 @@ func TestCloseCutsEverything(t *testing.T) {
 	w.until(func() bool { return w.l.handshakes.Load() == 1 })
 	w.l.Close()
 	for range 2 {
-		if c := w.conn(); c.Reason != outcome.Draining {
-			t.Errorf("connection = %s, want draining", c.Reason)
+		if c := w.conn(); c.Reason != outcome.Shutdown {
+			t.Errorf("connection = %s, want shutdown", c.Reason)
 		}
 	}
-	if h := w.handshake(); h.Reason != outcome.Draining || h.Result != outcome.Failed {
-		t.Errorf("handshake = %s %s, want failed draining", h.Result, h.Reason)
+	if h := w.handshake(); h.Reason != outcome.Shutdown || h.Result != outcome.Failed {
+		t.Errorf("handshake = %s %s, want failed shutdown", h.Result, h.Reason)
+	}
+	if n := w.l.Cut(); n != 2 {
+		t.Errorf("Cut() = %d, want 2", n)
 	}
 	readAll(open)
 	readAll(silent)

@@ -80,8 +80,8 @@ func (l *Listener) pass(c *conn, host *snapshot.Host, hello *tls.ClientHelloInfo
 	h.offered(hello)
 	h.Host, h.Ingress, h.Pool = host.Name, host.TLS.Origin, host.TLS.Passthrough
 	switch err := l.cfg.Passthrough(c, host, &h.Handshake); {
-	case c.wasCut.Load():
-		c.decide(outcome.Passthrough, failure{reason: outcome.Draining})
+	case c.l.cutting.Load():
+		c.decide(outcome.Passthrough, failure{reason: outcome.Shutdown})
 	case err != nil:
 		c.decide(outcome.Failed, failure{reason: err.Reason, err: err.Error()})
 	default:

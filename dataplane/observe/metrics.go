@@ -58,6 +58,7 @@ type metrics struct {
 
 	dropped  *prometheus.CounterVec
 	drainCut *prometheus.CounterVec
+	phase    *gauges
 
 	families []family
 	// connOf and shakeOf find the series of a listener; they are few.
@@ -166,6 +167,8 @@ func newMetrics(cfg Config) *metrics {
 
 		drainCut: b.counters("cardea_drain_cut_total",
 			"What the drain at the end of the process cut because it did not end in time, by kind: request, tunnel, connection. The record of the log, \"drained\", has the same figures: a process that ends may not be scraped again.", "kind"),
+		phase: b.gaugesBy("cardea_shutdown_phase",
+			"1 for how far the end of the process has come, 0 for the other phases: serving, leaving (not ready any more, still accepting), draining, cutting, ended.", "phase"),
 
 		dropped: b.counters("cardea_log_records_dropped_total",
 			"Records that a log (access, handshake) could not take in time.", "log"),

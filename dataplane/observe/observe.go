@@ -172,6 +172,10 @@ func (o *Observer) Sink() outcome.Sink {
 // that are open now, by listener. f is called for each scrape.
 func (o *Observer) SetOpenConnections(f func() map[string]int) { o.metrics.open.set(f) }
 
+// SetShutdownPhase sets the source of cardea_shutdown_phase: 1 for the phase, 0 for
+// the others. f is called for each scrape.
+func (o *Observer) SetShutdownPhase(f func() map[string]int) { o.metrics.phase.set(f) }
+
 // SetECHPublicNames sets the source of cardea_tls_ech_public_name_served: the
 // public names of the keys in force, and 1 for those that have a certificate, 0 for
 // the others. f is called for each scrape.

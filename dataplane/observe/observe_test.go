@@ -267,6 +267,7 @@ func TestConnectionsAndHealth(t *testing.T) {
 	w.want(t, "cardea_connection_received_bytes_total", map[string]float64{"listener=http": 30})
 	w.want(t, "cardea_connections_open", map[string]float64{})
 	w.SetOpenConnections(func() map[string]int { return map[string]int{"http": 4, "https": 5} })
+	w.SetShutdownPhase(func() map[string]int { return map[string]int{"serving": 0, "leaving": 1} })
 	w.want(t, "cardea_connections_open", map[string]float64{"listener=http": 4, "listener=https": 5})
 
 	w.sink.Health(&outcome.Health{Reason: outcome.ConnectRefused})
@@ -494,6 +495,7 @@ func (w *world) exercise(tb testing.TB) {
 	w.sink.Health(&outcome.Health{Healthy: true, Reason: outcome.OK})
 	w.sink.UpstreamHandshake(&outcome.UpstreamHandshake{Result: outcome.Done, Reason: outcome.OK})
 	w.SetOpenConnections(func() map[string]int { return map[string]int{"https": 1} })
+	w.SetShutdownPhase(func() map[string]int { return map[string]int{"serving": 1} })
 	w.SetLastGood(func() []string { return []string{"shop/tls"} })
 	w.SetOCSP(
 		func() map[string]int { return map[string]int{"stapled": 2} },

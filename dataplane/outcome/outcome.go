@@ -236,8 +236,9 @@ type Request struct {
 // A Drain is the end of a data plane.
 type Drain struct {
 	Duration time.Duration
-	// What had not ended in time and was cut: requests, without tunnels; tunnels; and
-	// connections, theirs and those without a request.
+	// What had not ended in time and was cut, and has an outcome with the reason
+	// shutdown: requests, without tunnels; tunnels; and connections, theirs and those
+	// without a request.
 	Requests, Tunnels, Connections int
 }
 

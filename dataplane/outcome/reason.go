@@ -130,4 +130,7 @@ const (
 const (
 	Panic         Reason = "panic"
 	InternalError Reason = "internal"
+	// Shutdown is the reason of a handshake, a connection and a request that had not
+	// ended when the drain was over, and was cut.
+	Shutdown Reason = "shutdown"
 )

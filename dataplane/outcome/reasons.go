@@ -83,7 +83,7 @@ var infos = []Info{
 	{HandshakeInternal, hs, 0, "the handshake failed for a reason that has no name of its own", "See the handshake log."},
 
 	{Shed, cn, 0, "too many connections or handshakes at once", "Add replicas, or raise the limit."},
-	{Draining, cn, 0, "Cardea is shutting down", ""},
+	{Draining, cn, 0, "Cardea is shutting down; nothing was under way on it, or what was has ended", ""},
 	{FilteredDenied, cn, 0, "the client's address is denied", "Correct connections.deny or --connections-deny."},
 	{FilteredNotAllowed, cn, 0, "the client's address is not among those allowed", "Correct connections.allow or --connections-allow. Behind a load balancer that does not pass the client's address on, all clients have the load balancer's."},
 	{FilteredRate, cn, 0, "the client's address opens connections faster than allowed", "Let the client keep its connections, or raise connections.newPerSecondPerIP or --connections-rate-per-address."},
@@ -137,4 +137,5 @@ var infos = []Info{
 
 	{Panic, req, 500, "a bug in Cardea: a panic was caught; others are not affected", "Report it with the stack in the log."},
 	{InternalError, req, 500, "a bug in Cardea", "Report it with the log line."},
+	{Shutdown, req, 0, "Cardea shut down, and it had not ended by then: it was cut. Handshakes and connections that are cut have the same reason", "Raise --shutdown-timeout and terminationGracePeriodSeconds, if such requests should end by themselves."},
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"strconv"
 	"sync/atomic"
@@ -172,6 +173,9 @@ func (x *Exchange) answer() *outcome.Error {
 // sendHead queues the final response head. One that the engine does not accept
 // leaves room for an answer that says so.
 func (x *Exchange) sendHead(res *message.Response) *outcome.Error {
+	if l := x.proxy.leaving.Load(); l != nil && l.asks(time.Now(), rand.Float64()) {
+		x.d.Retire()
+	}
 	err := downstream(x.d.Head(res))
 	if err != nil && err.Side != outcome.Downstream {
 		return err

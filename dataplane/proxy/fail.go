@@ -14,6 +14,7 @@ const statusClientClosed = 499
 // fail turns an error into what the client sees, and into the outcome. It is the
 // only place that does.
 func (x *Exchange) fail(err *outcome.Error) {
+	err = x.blame(err)
 	x.note(err)
 	if err.Reason == outcome.UpstreamCanceled && x.grpc() {
 		// gRPC gives the code of a reset a meaning (its "HTTP2 Transport Mapping":
@@ -69,6 +70,15 @@ func (x *Exchange) fail(err *outcome.Error) {
 	if err := x.answer(); err != nil {
 		x.d.Abort()
 	}
+}
+
+// blame says whose fault it is that the client is lost: when the drain is over its
+// connection is cut by ourselves, which looks to an engine as if it had left.
+func (x *Exchange) blame(err *outcome.Error) *outcome.Error {
+	if err.Reason != outcome.ClientClosed || !x.proxy.closed() {
+		return err
+	}
+	return &outcome.Error{Side: outcome.Internal, Reason: outcome.Shutdown, Err: err.Err}
 }
 
 // note writes the error into the outcome.

@@ -86,7 +86,7 @@ func TestFail(t *testing.T) {
 				d.req.Fields.AddName("Content-Type", "application/grpc+proto")
 			}
 			x := newExchange()
-			x.d, x.in, x.id = d, d.req, []byte("id-1")
+			x.d, x.in, x.id, x.proxy = d, d.req, []byte("id-1"), New(Config{})
 			if tt.headSent {
 				x.headSent, x.out.Status = true, 200
 			}
@@ -238,4 +238,34 @@ func TestPoliciesAreShared(t *testing.T) {
 		t.Errorf("%d policies are held, want those without a route to go", got)
 	}
 	runtime.KeepAlive(a)
+}
+
+// TestCutByOurselves holds that a client which is lost when the drain is over has not
+// left, and that other errors keep their reason.
+func TestCutByOurselves(t *testing.T) {
+	for _, tt := range []struct {
+		closed        bool
+		reason, want  outcome.Reason
+		status, count int
+	}{
+		{false, outcome.ClientClosed, outcome.ClientClosed, 499, 0},
+		{true, outcome.ClientClosed, outcome.Shutdown, 0, 1},
+		{true, outcome.UpstreamTimeout, outcome.UpstreamTimeout, 504, 0},
+	} {
+		p := New(Config{})
+		if tt.closed {
+			p.Close()
+		}
+		d := &fakeDownstream{req: &message.Request{Method: "GET", Version: message.HTTP11}, conn: new(outcome.Conn)}
+		x := p.open(d)
+		p.inFlight.Add(1)
+		x.fail(&outcome.Error{Side: outcome.Downstream, Reason: tt.reason})
+		if x.out.Reason != tt.want || x.out.Status != tt.status {
+			t.Errorf("closed %t, %s: outcome = %s %d, want %s %d", tt.closed, tt.reason, x.out.Reason, x.out.Status, tt.want, tt.status)
+		}
+		p.close(x)
+		if requests, tunnels := p.Cut(); requests != tt.count || tunnels != 0 {
+			t.Errorf("closed %t, %s: Cut() = %d, %d, want %d, 0", tt.closed, tt.reason, requests, tunnels, tt.count)
+		}
+	}
 }

@@ -65,6 +65,10 @@ type Proxy struct {
 	exchanges sync.Pool // of *Exchange
 	inFlight  atomic.Int64
 	tunnels   atomic.Int64
+	// cutRequests and cutTunnels count what ended with the reason shutdown.
+	cutRequests, cutTunnels atomic.Int64
+	// leaving says how clients are asked to leave; nil: they are not.
+	leaving atomic.Pointer[leaving]
 	// dials bounds the connects under way; stop ends it.
 	dials context.Context
 	stop  context.CancelFunc
@@ -101,8 +105,19 @@ func (p *Proxy) InFlight() int { return int(p.inFlight.Load()) }
 // Tunnels returns how many of them are tunnels: upgraded connections.
 func (p *Proxy) Tunnels() int { return int(p.tunnels.Load()) }
 
-// Close makes every connect that is under way fail: nothing new can begin.
+// Cut returns how many exchanges ended with the reason shutdown: requests, and
+// tunnels.
+func (p *Proxy) Cut() (requests, tunnels int) {
+	return int(p.cutRequests.Load()), int(p.cutTunnels.Load())
+}
+
+// Close makes every connect that is under way fail: nothing new can begin. An
+// exchange whose client is lost from now on, because its connection is cut, ends with
+// the reason shutdown.
 func (p *Proxy) Close() { p.stop() }
+
+// closed reports whether Close was called.
+func (p *Proxy) closed() bool { return p.dials.Err() != nil }
 
 // Serve serves one exchange. Whatever happens in it, malformed heads and panics
 // included, ends in one answer at most and in exactly one outcome.
@@ -226,6 +241,13 @@ func (p *Proxy) close(x *Exchange) {
 		x.panicked.Store(true)
 	}
 	x.describe()
+	switch {
+	case x.out.Reason != outcome.Shutdown:
+	case x.out.Upgraded:
+		p.cutTunnels.Add(1)
+	default:
+		p.cutRequests.Add(1)
+	}
 	p.report(x)
 	if x.panicked.Load() {
 		return

@@ -56,7 +56,7 @@ func (x *Exchange) tunnel(res *message.Response) *outcome.Error {
 	x.bodyIn.Add(in)
 	x.out.BodyOut += out
 	if t.failure != nil {
-		x.note(t.failure) // both sides are closed: there is nobody left to tell
+		x.note(x.blame(t.failure)) // both sides are closed: there is nobody left to tell
 	}
 	return nil
 }
@@ -136,7 +136,8 @@ var tunnelBuffers = sync.Pool{New: func() any { return new([16 << 10]byte) }}
 func (t *tunnel) broken(side io.ReadWriteCloser, err error) {
 	switch {
 	case errors.Is(err, net.ErrClosed):
-		t.cut() // by ourselves: what is left when a drain ends
+		// By ourselves: the other direction, which has said why, or the end of a drain.
+		t.fail(&outcome.Error{Side: outcome.Downstream, Reason: outcome.ClientClosed, Err: err})
 	case side == t.up:
 		t.fail(&outcome.Error{Side: outcome.Upstream, Reason: outcome.UpstreamCut, Err: err})
 	case t.told.Load():
