@@ -61,6 +61,7 @@ var mayImport = map[string][]string{
 
 	"test":           {},
 	"test/harness":   {"*"},
+	"test/leak":      {},
 	"test/process":   {},
 	"test/soak":      {},
 	"test/e2e":       {},
