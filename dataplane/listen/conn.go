@@ -4,13 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/netip"
-	"runtime"
-	"runtime/debug"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -243,7 +238,7 @@ func (l *Listener) refuse(c *conn, f failure) {
 func (c *conn) rescue() {
 	if v := recover(); v != nil {
 		c.info.Reason = outcome.Panic
-		c.l.panics.log(c.l.cfg.Logger, v)
+		c.l.panics.Log(c.l.cfg.Logger, "panic in a connection", v)
 	}
 }
 
@@ -278,36 +273,4 @@ func byCut(reason outcome.Reason) bool {
 		return true
 	}
 	return false
-}
-
-// panicSites remembers where panics came from, so that a bug that every
-// connection meets fills no disk: each site is logged once, with its stack.
-type panicSites struct{ seen sync.Map }
-
-// log is called by the deferred function that recovered v.
-func (s *panicSites) log(log *slog.Logger, v any) {
-	site := panicSite()
-	if _, again := s.seen.LoadOrStore(site, true); again {
-		return
-	}
-	log.Error("panic in a connection", "panic", fmt.Sprint(v), "site", site, "stack", string(debug.Stack()))
-}
-
-// panicSite returns file and line of the innermost frame that panicked.
-func panicSite() string {
-	var pcs [64]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs[:])])
-	panicked := false
-	for {
-		f, more := frames.Next()
-		switch {
-		case f.Function == "runtime.gopanic":
-			panicked = true
-		case panicked && !strings.HasPrefix(f.Function, "runtime."):
-			return fmt.Sprintf("%s:%d", f.File, f.Line)
-		}
-		if !more {
-			return "unknown"
-		}
-	}
 }

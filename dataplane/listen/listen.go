@@ -131,7 +131,7 @@ type Listener struct {
 	configs configs
 
 	handshakes atomic.Int64 // running now
-	panics     panicSites
+	panics     outcome.Panics
 
 	goroutines sync.WaitGroup
 	// cutting says that the time of the connections that are open is over; cut

@@ -61,7 +61,7 @@ type Proxy struct {
 	bodyRate  int
 	log       *slog.Logger
 	policies  policies
-	panics    panicSites
+	panics    outcome.Panics
 	exchanges sync.Pool // of *Exchange
 	inFlight  atomic.Int64
 	tunnels   atomic.Int64
