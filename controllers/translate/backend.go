@@ -50,7 +50,7 @@ func noService() *snapshot.Answer { return &snapshot.Answer{Status: 503, Reason:
 
 func (b *hostBuild) service(r *snapshot.Route, v Verdict, claim *claim, from *networkingv1.IngressServiceBackend) {
 	name := types.NamespacedName{Namespace: claim.ingress.name.Namespace, Name: from.Name}
-	b.out.services[name] = struct{}{}
+	b.out.services = append(b.out.services, name)
 	service := b.services[name]
 	if service == nil {
 		r.Answer = noService()
@@ -99,7 +99,10 @@ func (b *hostBuild) service(r *snapshot.Route, v Verdict, claim *claim, from *ne
 		// Nor those of one trust any of another.
 		want.pool.ID += "+tls:" + trustID(want.pool.TLS)
 	}
-	b.out.pools[want.pool.ID] = want
+	if p := b.known[want.pool.ID]; p != nil {
+		want.pool.ID = p.pool.ID // the same text, kept once
+	}
+	b.pools = append(b.pools, want)
 	r.Pool, r.Service = want.pool.ID, want.pool.Origin
 }
 

@@ -35,7 +35,7 @@ type secretRef struct {
 
 // readBackendSecrets reads what names Secrets. What cannot be used closes the paths.
 func (in *ingress) readBackendSecrets(annotations map[string]string) {
-	s, refs := &in.settings.BackendTLS, &in.backendTLS
+	s, refs := &in.settings.BackendTLS, &backendSecrets{}
 	for _, from := range []struct {
 		annotation, value string
 		purpose           Purpose
@@ -56,6 +56,9 @@ func (in *ingress) readBackendSecrets(annotations map[string]string) {
 		}
 		*from.to = secretRef{name, "metadata.annotations[" + key + "]"}
 	}
+	if *refs != (backendSecrets{}) {
+		in.trust = &trustRefs{*refs, in.trust.clientAuth}
+	}
 }
 
 // annotationKey returns the key under which the named annotation counts.
@@ -70,7 +73,7 @@ func annotationKey(annotations map[string]string, name string) string {
 // what it needs is missing: then the path is closed, because any other way to reach
 // the backend would open what its owner closed. v is for verdicts on the backend.
 func (b *hostBuild) backendTLS(v Verdict, c *claim, service *corev1.Service) (_ *snapshot.UpstreamTLS, ok bool) {
-	s, refs := &c.settings.BackendTLS, &c.ingress.backendTLS
+	s, refs := &c.settings.BackendTLS, &c.trust.backends
 	verify, sendName, depth := annotation.On, annotation.On, 0
 	if b.opts.quirks() {
 		verify, sendName, depth = annotation.Off, annotation.Off, 2

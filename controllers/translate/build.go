@@ -1,7 +1,6 @@
 package translate
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -65,15 +64,16 @@ type changed[T any] map[string]*T
 // what they were, and the pools that came, changed or went with them.
 func (t *Translator) buildHosts(now time.Time) (changed[snapshot.Host], changed[snapshot.Pool]) {
 	hosts, pools := changed[snapshot.Host]{}, changed[snapshot.Pool]{}
-	var released []string
+	var released []*builtPool
 	for name := range t.touchedHosts {
 		old := t.hosts[name]
 		if old == nil {
 			old = &builtHost{}
 		}
 		built := &builtHost{}
+		var wanted []wantedPool
 		if len(t.claims[name]) > 0 {
-			built = t.buildHost(name, now)
+			built, wanted = t.buildHost(name, now)
 		}
 		built.host = takeOver(old.host, built.host)
 		if built.host != old.host {
@@ -83,10 +83,11 @@ func (t *Translator) buildHosts(now time.Time) (changed[snapshot.Host], changed[
 			t.touchedVerdicts = true
 		}
 		t.deadlines.replace(old.next, built.next)
-		for id, want := range built.pools {
-			t.hold(id, want, pools)
+		for _, want := range wanted {
+			built.pools = append(built.pools, t.hold(want, pools))
 		}
-		released = slices.AppendSeq(released, maps.Keys(old.pools))
+		built.pools = clip(built.pools)
+		released = append(released, old.pools...)
 		t.hostsOfService.replace(name, old.services, built.services)
 		t.hostsOfSecret.replace(name, old.secrets, built.secrets)
 		if built.host == nil && len(t.claims[name]) == 0 {
@@ -97,15 +98,16 @@ func (t *Translator) buildHosts(now time.Time) (changed[snapshot.Host], changed[
 	}
 	clear(t.touchedHosts)
 	// Release last: a pool that moves from one host to another stays the same.
-	for _, id := range released {
-		t.release(id, pools)
+	for _, p := range released {
+		t.release(p, pools)
 	}
 	return hosts, pools
 }
 
 // hold counts one more host for a pool, which may be new or have another Service
-// of the same name behind it.
-func (t *Translator) hold(id string, want wantedPool, pools changed[snapshot.Pool]) {
+// of the same name behind it, and returns it.
+func (t *Translator) hold(want wantedPool, pools changed[snapshot.Pool]) *builtPool {
+	id := want.pool.ID
 	p := t.pools[id]
 	if p == nil {
 		p = &builtPool{}
@@ -122,13 +124,14 @@ func (t *Translator) hold(id string, want wantedPool, pools changed[snapshot.Poo
 		pools[id] = p.shared
 	}
 	p.wantedPool = want
+	return p
 }
 
-func (t *Translator) release(id string, pools changed[snapshot.Pool]) {
-	p := t.pools[id]
+func (t *Translator) release(p *builtPool, pools changed[snapshot.Pool]) {
 	if p.hosts--; p.hosts > 0 {
 		return
 	}
+	id := p.pool.ID
 	t.poolsOfService.remove(p.service, id)
 	delete(t.pools, id)
 	pools[id] = nil

@@ -15,13 +15,12 @@ import (
 // readClientAuth reads the Secret that auth-tls-secret names.
 func (in *ingress) readClientAuth(annotations map[string]string) {
 	a := &in.settings.ClientAuth
-	in.verifyClientKey = annotationKey(annotations, "auth-tls-verify-client")
 	if !a.Asks() || in.clientAuthBroken {
 		return
 	}
 	if a.Secret == "" {
 		if a.Verify != annotation.VerifyOptionalNoCA {
-			key := in.verifyClientKey
+			key := annotationKey(annotations, "auth-tls-verify-client")
 			in.judge(Refused, AnnotationInvalid, "metadata.annotations["+key+"]", "%s: it asks for client certificates, and no annotation auth-tls-secret says which authority must have signed them. The hosts of this Ingress answer 503 until it is added.", key)
 			in.breakClientAuth()
 		}
@@ -33,7 +32,7 @@ func (in *ingress) readClientAuth(annotations map[string]string) {
 		in.breakClientAuth()
 		return
 	}
-	in.clientAuth = secretRef{name, "metadata.annotations[" + key + "]"}
+	in.trust = &trustRefs{in.trust.backends, secretRef{name, "metadata.annotations[" + key + "]"}}
 }
 
 // breakClientAuth notes that client certificates are demanded in a way that cannot
@@ -95,8 +94,8 @@ func (b *hostBuild) compileDemand(c *claim) *snapshot.ClientAuth {
 	if page && auth.Mode != snapshot.ClientAuthOptionalNoCA {
 		auth.ErrorPage = &snapshot.ClientAuthErrorPage{Redirect: s.ErrorPage}
 	}
-	if c.ingress.clientAuth.field != "" {
-		if auth.Authorities = b.authorities(auth.Origin, c.ingress.clientAuth.name); auth.Authorities == nil {
+	if c.trust.clientAuth.field != "" {
+		if auth.Authorities = b.authorities(auth.Origin, c.trust.clientAuth.name); auth.Authorities == nil {
 			return nil
 		}
 	}
@@ -105,10 +104,10 @@ func (b *hostBuild) compileDemand(c *claim) *snapshot.ClientAuth {
 
 // clientAuthField is the annotation behind the demand.
 func (in *ingress) clientAuthField() string {
-	if in.clientAuth.field != "" {
-		return in.clientAuth.field
+	if field := in.trust.clientAuth.field; field != "" {
+		return field
 	}
-	return "metadata.annotations[" + in.verifyClientKey + "]"
+	return "metadata.annotations[" + annotationKey(in.annotations, "auth-tls-verify-client") + "]"
 }
 
 // judgeClientAuthConflict closes the paths of claims that demand something else of
@@ -133,7 +132,7 @@ func (b *hostBuild) judgeClientAuthConflict(winner *claim, others []*claim) {
 func sameDemand(a, b *claim) bool {
 	x, y := a.settings.ClientAuth, b.settings.ClientAuth
 	x.Secret, y.Secret = "", ""
-	return x == y && a.ingress.clientAuth.name == b.ingress.clientAuth.name
+	return x == y && a.trust.clientAuth.name == b.trust.clientAuth.name
 }
 
 // isClosed reports whether the paths of c on the host answer 503.

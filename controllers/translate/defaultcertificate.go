@@ -16,17 +16,15 @@ type namedDefault struct {
 	field  snapshot.Origin
 }
 
-// references returns it in the form of the index of references.
-func (n namedDefault) references() map[types.NamespacedName][]Reference {
-	if n.secret.Name == "" {
-		return nil
+// user returns what stands for the parameters in the index of references. It comes
+// before every Ingress, which has a namespace.
+func (n namedDefault) user() *ingress {
+	in := &ingress{name: types.NamespacedName{Name: "parameters"}}
+	if n.secret.Name != "" {
+		in.secrets = []use[Reference]{{n.secret, []Reference{{n.field, ForCertificate}}}}
 	}
-	return map[types.NamespacedName][]Reference{n.secret: {{n.field, ForCertificate}}}
+	return in
 }
-
-// parametersUser stands for the parameters in the index of references. An Ingress
-// has a namespace.
-var parametersUser = types.NamespacedName{Name: "parameters"}
 
 // A builtDefault is what became of it.
 type builtDefault struct {
@@ -47,7 +45,7 @@ func (t *Translator) buildDefault(now time.Time) {
 	t.touchedDefault = false
 	old, built := t.builtDefault, builtDefault{}
 	if named := t.overlay.defaultSecret; named.secret.Name != "" {
-		b := &hostBuild{opts: &t.opts, now: now, secrets: t.secrets, out: &builtHost{secrets: map[types.NamespacedName]struct{}{}}}
+		b := &hostBuild{opts: &t.opts, now: now, secrets: t.secrets, out: &builtHost{}}
 		if outside := t.opts.WatchNamespace; outside != "" && outside != named.secret.Namespace {
 			b.judge(Verdict{Level: Refused, Reason: SecretUnreadable, Origin: named.field},
 				"Secret %s is not in namespace %s, the only one that Cardea watches (--watch-namespace). No certificate is served from it. Copy it there.", named.secret, outside)

@@ -2,7 +2,6 @@ package translate
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"time"
 
@@ -17,11 +16,11 @@ import (
 type builtHost struct {
 	// host is nil if there is nothing to serve.
 	host *snapshot.Host
-	// pools are those that the routes name, by ID.
-	pools map[string]wantedPool
-	// services and secrets are what the host was built from: whatever happens to
-	// one of them, the host is built again.
-	services, secrets map[types.NamespacedName]struct{}
+	// pools are those that the routes name.
+	pools []*builtPool
+	// services and secrets are what the host was built from, each once: whatever
+	// happens to one of them, the host is built again.
+	services, secrets []types.NamespacedName
 	verdicts          []Verdict
 	// next is when time alone changes the host; zero if never.
 	next time.Time
@@ -40,27 +39,38 @@ type hostBuild struct {
 	// are.
 	closed       bool
 	closedClaims []*claim
+	// known are the pools that there are.
+	known map[string]*builtPool
 
 	out *builtHost
+	// pools are those that the routes name, each once, in order of their IDs.
+	pools []wantedPool
 }
 
 // buildHost builds the host that t.claims[name] are laid to.
-func (t *Translator) buildHost(name string, now time.Time) *builtHost {
+func (t *Translator) buildHost(name string, now time.Time) (*builtHost, []wantedPool) {
 	b := &hostBuild{
 		opts: &t.opts, overlay: &t.overlay, policies: t.policies, now: now, services: t.services, secrets: t.secrets, name: name,
-		out: &builtHost{
-			pools:    map[string]wantedPool{},
-			services: map[types.NamespacedName]struct{}{},
-			secrets:  map[types.NamespacedName]struct{}{},
-		},
+		known: t.pools, out: &builtHost{},
 	}
-	claims := slices.SortedFunc(maps.Values(t.claims[name]), older)
+	slices.SortFunc(t.claims[name], older)
+	b.build(t.claims[name])
+	slices.SortFunc(b.out.services, compareNames)
+	slices.SortFunc(b.out.secrets, compareNames)
+	b.out.services, b.out.secrets = clip(slices.Compact(b.out.services)), clip(slices.Compact(b.out.secrets))
+	slices.SortFunc(b.pools, func(x, y wantedPool) int { return cmp.Compare(x.pool.ID, y.pool.ID) })
+	b.pools = slices.CompactFunc(b.pools, func(x, y wantedPool) bool { return x.pool.ID == y.pool.ID })
+	return b.out, b.pools
+}
+
+// build decides between the claims, of which the oldest is first.
+func (b *hostBuild) build(claims []*claim) {
 	claims = b.counting(claims)
 	if b.out.host = b.passthrough(claims); b.out.host != nil {
-		return b.out
+		return
 	}
 	host := &snapshot.Host{
-		Name:   name,
+		Name:   b.name,
 		Origin: claims[0].at(claims[0].field),
 		TLS:    b.tls(claims),
 	}
@@ -71,7 +81,6 @@ func (t *Translator) buildHost(name string, now time.Time) *builtHost {
 	if host.TLS != nil || len(host.Routes) > 0 {
 		b.out.host = host
 	}
-	return b.out
 }
 
 // older orders claims by age, and at the same age by namespace and name.
@@ -209,12 +218,12 @@ func (b *hostBuild) route(c *candidate, declared bool) *snapshot.Route {
 		Path:   c.path.path,
 		Kind:   c.path.kind,
 		Origin: c.claim.at(c.field),
-		Policy: policy(&c.claim.settings),
+		Policy: policy(c.claim.settings),
 	}
 	if c.challenge {
 		r.Policy.ACME = true
 	} else {
-		s := &c.claim.settings
+		s := c.claim.settings
 		r.Policy.RedirectHTTPS = s.ForceSSLRedirect || s.SSLRedirect && (declared || c.claim.covered)
 		if b.isClosed(c.claim) {
 			r.Answer = &snapshot.Answer{Status: 503, Reason: "config_rejected"}

@@ -81,9 +81,8 @@ func (b *hostBuild) judgeTLSSettings(winner *claim, claims []*claim) {
 		http2           bool
 	}
 	of := func(s *annotation.Settings) settings { return settings{s.TLSPolicy, s.SSLCiphers, s.HTTP2} }
-	defaults := annotation.Defaults()
 	for _, c := range claims {
-		if c == winner || of(&c.settings) == of(&winner.settings) || of(&c.settings) == of(&defaults) {
+		if c == winner || of(c.settings) == of(winner.settings) || of(c.settings) == of(defaultSettings) {
 			continue
 		}
 		b.judge(Verdict{Level: Warning, Reason: TLSSettingsConflictLost, Origin: c.at("metadata.annotations"), Other: winner.at(winner.tls[0].field)},

@@ -10,37 +10,65 @@ import (
 )
 
 // An index says which hosts or pools refer to an object.
-type index map[types.NamespacedName]map[string]struct{}
+type index map[types.NamespacedName]users
+
+// users are the hosts or pools that refer to one object, each once. Most objects
+// have one or two, for which a set costs many times a list.
+type users struct {
+	few  []string // at most maxFew
+	many map[string]struct{}
+}
+
+const maxFew = 8
 
 func (x index) add(object types.NamespacedName, user string) {
-	if x[object] == nil {
-		x[object] = map[string]struct{}{}
+	u := x[object]
+	switch {
+	case u.many != nil:
+		u.many[user] = struct{}{}
+		return
+	case slices.Contains(u.few, user):
+		return
+	case len(u.few) < maxFew:
+		u.few = append(u.few, user)
+	default:
+		u.many = map[string]struct{}{user: {}}
+		for _, other := range u.few {
+			u.many[other] = struct{}{}
+		}
+		u.few = nil
 	}
-	x[object][user] = struct{}{}
+	x[object] = u
 }
 
 func (x index) remove(object types.NamespacedName, user string) {
-	delete(x[object], user)
-	if len(x[object]) == 0 {
+	u := x[object]
+	delete(u.many, user)
+	u.few = slices.DeleteFunc(u.few, func(other string) bool { return other == user })
+	if x[object] = u; len(u.few)+len(u.many) == 0 {
 		delete(x, object)
 	}
 }
 
 // copyTo adds the users of object to set.
 func (x index) copyTo(set map[string]struct{}, object types.NamespacedName) {
-	for user := range x[object] {
+	u := x[object]
+	for _, user := range u.few {
+		set[user] = struct{}{}
+	}
+	for user := range u.many {
 		set[user] = struct{}{}
 	}
 }
 
-// replace makes user refer to now and no more to old.
-func (x index) replace(user string, old, now map[types.NamespacedName]struct{}) {
-	for name := range old {
-		if _, ok := now[name]; !ok {
+// replace makes user refer to now and no more to old, which are both sorted.
+func (x index) replace(user string, old, now []types.NamespacedName) {
+	for _, name := range old {
+		if _, ok := slices.BinarySearchFunc(now, name, compareNames); !ok {
 			x.remove(name, user)
 		}
 	}
-	for name := range now {
+	for _, name := range now {
 		x.add(name, user)
 	}
 }
@@ -48,39 +76,56 @@ func (x index) replace(user string, old, now map[types.NamespacedName]struct{}) 
 // references says which fields of which Ingresses name an object, and what of it
 // changed since it was last asked. A field is a [Reference], or its Origin alone.
 type references[F comparable] struct {
-	fields  map[types.NamespacedName]map[types.NamespacedName][]F
+	// of returns what an Ingress names.
+	of      func(*ingress) []use[F]
+	users   map[types.NamespacedName][]*ingress
 	touched map[types.NamespacedName]struct{}
 }
 
-func newReferences[F comparable]() references[F] {
+func newReferences[F comparable](of func(*ingress) []use[F]) references[F] {
 	return references[F]{
-		fields:  map[types.NamespacedName]map[types.NamespacedName][]F{},
+		of:      of,
+		users:   map[types.NamespacedName][]*ingress{},
 		touched: map[types.NamespacedName]struct{}{},
 	}
 }
 
-// replace makes the Ingress name what now holds and no more what old does.
-func (r references[F]) replace(ingress types.NamespacedName, old, now map[types.NamespacedName][]F) {
-	for object := range old {
-		if _, ok := now[object]; ok {
-			continue
+// replace makes an Ingress name what now holds and no more what old does. Either
+// may be one that names nothing.
+func (r references[F]) replace(old, now *ingress) {
+	for _, u := range r.of(old) {
+		list := r.users[u.object]
+		i := slices.Index(list, old)
+		fields := fieldsOf(r.of(now), u.object)
+		switch {
+		case fields == nil:
+			list = slices.Delete(list, i, i+1)
+		default:
+			list[i] = now
 		}
-		r.touched[object] = struct{}{}
-		delete(r.fields[object], ingress)
-		if len(r.fields[object]) == 0 {
-			delete(r.fields, object)
+		if r.users[u.object] = list; len(list) == 0 {
+			delete(r.users, u.object)
+		}
+		if !slices.Equal(fields, u.fields) {
+			r.touched[u.object] = struct{}{}
 		}
 	}
-	for object, fields := range now {
-		if slices.Equal(old[object], fields) {
-			continue
+	for _, u := range r.of(now) {
+		if fieldsOf(r.of(old), u.object) == nil {
+			r.users[u.object] = append(r.users[u.object], now)
+			r.touched[u.object] = struct{}{}
 		}
-		r.touched[object] = struct{}{}
-		if r.fields[object] == nil {
-			r.fields[object] = map[types.NamespacedName][]F{}
-		}
-		r.fields[object][ingress] = fields
 	}
+}
+
+// fieldsOf returns the fields that name object, nil if none does.
+func fieldsOf[F any](uses []use[F], object types.NamespacedName) []F {
+	for i := range uses {
+		if uses[i].object == object {
+			return uses[i].fields
+		}
+	}
+	return nil
 }
 
 // apply returns last with what changed, or last itself if nothing did.
@@ -90,19 +135,34 @@ func (r references[F]) apply(last map[types.NamespacedName][]F) map[types.Namesp
 	}
 	out := maps.Clone(last)
 	if out == nil {
-		out = map[types.NamespacedName][]F{}
+		out = make(map[types.NamespacedName][]F, len(r.touched))
 	}
 	for object := range r.touched {
-		var fields []F
-		for _, ingress := range slices.SortedFunc(maps.Keys(r.fields[object]), compareNames) {
-			fields = append(fields, r.fields[object][ingress]...)
-		}
-		if out[object] = fields; fields == nil {
+		if list := r.users[object]; len(list) == 0 {
 			delete(out, object)
+		} else {
+			out[object] = r.fields(object, list)
 		}
 	}
 	clear(r.touched)
 	return out
+}
+
+// fields returns the fields in which the Ingresses of list name object, in the
+// order of the names of the Ingresses, into which it brings list.
+func (r references[F]) fields(object types.NamespacedName, list []*ingress) []F {
+	if len(list) == 1 {
+		return fieldsOf(r.of(list[0]), object)
+	}
+	byName := func(a, b *ingress) int { return compareNames(a.name, b.name) }
+	if !slices.IsSortedFunc(list, byName) {
+		slices.SortFunc(list, byName)
+	}
+	var fields []F
+	for _, in := range list {
+		fields = append(fields, fieldsOf(r.of(in), object)...)
+	}
+	return fields
 }
 
 // deadlines holds times, each as often as hosts have it.

@@ -22,31 +22,45 @@ type ingress struct {
 	// class is the name of its class, "" if it has none.
 	class       string
 	annotations map[string]string // the object's own
-	settings    annotation.Settings
-	// closed says that a protecting annotation cannot be applied.
-	closed bool
-	// backendTLS holds the Secrets that the annotations name for TLS to backends.
-	backendTLS backendSecrets
-	// clientAuth is the Secret with the authorities of clients. clientAuthBroken
-	// says that client certificates are demanded in a way that cannot be applied,
-	// verifyClientKey is the key of auth-tls-verify-client.
-	clientAuth       secretRef
-	clientAuthBroken bool
-	verifyClientKey  string
-	// claims are what it wants of each host, by normal name.
-	claims map[string]*claim
+	// settings and trust may be shared: nobody writes to them.
+	settings *annotation.Settings
+	trust    *trustRefs
+	// closed says that a protecting annotation cannot be applied, clientAuthBroken
+	// that one demands client certificates.
+	closed, clientAuthBroken bool
+	// claims are what it wants of each host, in the order of its fields.
+	claims []claim
 	// secrets and services are the objects that it names, with its fields.
-	secrets  map[types.NamespacedName][]Reference
-	services map[types.NamespacedName][]snapshot.Origin
+	secrets  []use[Reference]
+	services []use[snapshot.Origin]
 	verdicts []Verdict
 }
+
+// A use is an object that an Ingress names, and where.
+type use[F any] struct {
+	object types.NamespacedName
+	fields []F
+}
+
+// trustRefs are the Secrets that the annotations name for TLS to backends, and the
+// one with the authorities of clients.
+type trustRefs struct {
+	backends   backendSecrets
+	clientAuth secretRef
+}
+
+// What most Ingresses have, shared by them.
+var (
+	noTrustRefs     = &trustRefs{}
+	defaultSettings = func() *annotation.Settings { d := annotation.Defaults(); return &d }()
+)
 
 // A claim is what one Ingress wants of one host.
 type claim struct {
 	*ingress
-	// field is the first field that names the host.
-	field string
-	paths []path
+	// host is the normal name, field the first field that names it.
+	host, field string
+	paths       []path
 	// fallback serves what no path of the host matches.
 	fallback *path
 	tls      []declaration
@@ -100,30 +114,63 @@ func readIngress(object *networkingv1.Ingress) *ingress {
 			Kind: "Ingress", Namespace: object.Namespace, Name: object.Name, UID: string(object.UID),
 		},
 		created:  object.CreationTimestamp.Time,
-		claims:   map[string]*claim{},
-		secrets:  map[types.NamespacedName][]Reference{},
-		services: map[types.NamespacedName][]snapshot.Origin{},
+		settings: defaultSettings,
+		trust:    noTrustRefs,
 	}
+	r := reading{ingress: in, claimOf: make(map[string]int, len(object.Spec.Rules))}
 	for i := range object.Spec.Rules {
-		in.readRule(fmt.Sprintf("spec.rules[%d]", i), &object.Spec.Rules[i])
+		r.readRule(i, &object.Spec.Rules[i])
 	}
-	in.readDefaultBackend(object.Spec.DefaultBackend, len(object.Spec.Rules) > 0)
-	in.readTLS(object.Spec.TLS)
+	r.readDefaultBackend(object.Spec.DefaultBackend, len(object.Spec.Rules) > 0)
+	r.readTLS(object.Spec.TLS)
 	in.readAnnotations(object.Annotations)
+	in.clip()
 	return in
 }
 
-// claim returns the claim to host, laid by field.
-func (in *ingress) claim(host, field string) *claim {
-	c := in.claims[host]
-	if c == nil {
-		c = &claim{ingress: in, field: field}
-		in.claims[host] = c
+// clip gives back the room that lists have for more: nothing is added to an
+// ingress that was read, and it is kept for as long as its object.
+func (in *ingress) clip() {
+	in.claims, in.secrets, in.services = clip(in.claims), clip(in.secrets), clip(in.services)
+	for i := range in.claims {
+		c := &in.claims[i]
+		c.paths, c.tls = clip(c.paths), clip(c.tls)
 	}
-	return c
+	for i := range in.secrets {
+		in.secrets[i].fields = clip(in.secrets[i].fields)
+	}
+	for i := range in.services {
+		in.services[i].fields = clip(in.services[i].fields)
+	}
 }
 
-func (in *ingress) readRule(field string, rule *networkingv1.IngressRule) {
+// clip returns s without spare capacity.
+func clip[T any](s []T) []T {
+	if len(s) == cap(s) {
+		return s
+	}
+	return append(make([]T, 0, len(s)), s...)
+}
+
+// A reading is an ingress that is being read.
+type reading struct {
+	*ingress
+	claimOf map[string]int // the claim to a host
+}
+
+// claim returns the claim to host, laid by field. It is valid until the next call.
+func (in *reading) claim(host, field string) *claim {
+	i, ok := in.claimOf[host]
+	if !ok {
+		i = len(in.claims)
+		in.claimOf[host] = i
+		in.claims = append(in.claims, claim{ingress: in.ingress, host: host, field: field})
+	}
+	return &in.claims[i]
+}
+
+func (in *reading) readRule(n int, rule *networkingv1.IngressRule) {
+	field := ruleField(n)
 	host, err := hostName(rule.Host)
 	if err != nil {
 		in.judge(Refused, HostInvalid, field+".host", "Host %q: %v. The paths of this rule are not served.", brief(rule.Host), err)
@@ -135,7 +182,7 @@ func (in *ingress) readRule(field string, rule *networkingv1.IngressRule) {
 	}
 	for i := range rule.HTTP.Paths {
 		from := &rule.HTTP.Paths[i]
-		field := fmt.Sprintf("%s.http.paths[%d]", field, i)
+		field := pathField(n, i)
 		p, err := readPath(from)
 		if err != nil {
 			in.judge(Refused, PathInvalid, field, "Path %q: %v. This path is not served.", brief(from.Path), err)
@@ -153,7 +200,7 @@ func (in *ingress) readRule(field string, rule *networkingv1.IngressRule) {
 // The API says that it "should handle requests that don't match any rule". With
 // rules that is read within the hosts of the Ingress: one Ingress cannot take
 // what other Ingresses leave over.
-func (in *ingress) readDefaultBackend(backend *networkingv1.IngressBackend, rules bool) {
+func (in *reading) readDefaultBackend(backend *networkingv1.IngressBackend, rules bool) {
 	if backend == nil {
 		if !rules {
 			in.judge(Warning, IngressEmpty, "spec", "The Ingress has neither rules nor defaultBackend, so it serves no request. Add one of them.")
@@ -165,8 +212,8 @@ func (in *ingress) readDefaultBackend(backend *networkingv1.IngressBackend, rule
 	if !rules {
 		in.claim("", p.field)
 	}
-	for _, c := range in.claims {
-		c.fallback = &p
+	for i := range in.claims {
+		in.claims[i].fallback = &p
 	}
 }
 
@@ -174,22 +221,17 @@ func (in *ingress) readDefaultBackend(backend *networkingv1.IngressBackend, rule
 func (in *ingress) refer(p path) {
 	if p.backend.Service != nil {
 		name := types.NamespacedName{Namespace: in.name.Namespace, Name: p.backend.Service.Name}
-		in.services[name] = append(in.services[name], in.at(p.field))
+		in.services = addUse(in.services, name, in.at(p.field))
 	}
 }
 
 // readTLS reads the tls entries after the rules, because an entry without hosts
 // stands for the rule hosts that no other entry lists.
-func (in *ingress) readTLS(entries []networkingv1.IngressTLS) {
-	ruleHosts := make([]string, 0, len(in.claims))
-	for host := range in.claims {
-		if host != "" {
-			ruleHosts = append(ruleHosts, host)
-		}
-	}
+func (in *reading) readTLS(entries []networkingv1.IngressTLS) {
+	ruleHosts := len(in.claims)
 	var without []declaration
 	for i := range entries {
-		d := declaration{field: fmt.Sprintf("spec.tls[%d]", i)}
+		d := declaration{field: tlsField(i)}
 		d.secret = in.readSecretName(d.field, entries[i].SecretName)
 		if len(entries[i].Hosts) == 0 {
 			without = append(without, d)
@@ -209,19 +251,20 @@ func (in *ingress) readTLS(entries []networkingv1.IngressTLS) {
 		}
 	}
 	in.declareRest(without, ruleHosts)
-	for host, c := range in.claims {
-		c.covered = in.declaresWildcardOf(host)
+	for i := range in.claims {
+		in.claims[i].covered = in.declaresWildcardOf(in.claims[i].host)
 	}
 }
 
-// declareRest applies the entries without hosts to the hosts that no entry lists.
-func (in *ingress) declareRest(without []declaration, ruleHosts []string) {
+// declareRest applies the entries without hosts to the hosts that no entry lists;
+// the first claims are those of the rules.
+func (in *reading) declareRest(without []declaration, ruleHosts int) {
 	if len(without) == 0 {
 		return
 	}
 	used := false
-	for _, host := range ruleHosts {
-		if c := in.claims[host]; len(c.tls) == 0 {
+	for i := range in.claims[:ruleHosts] {
+		if c := &in.claims[i]; c.host != "" && len(c.tls) == 0 {
 			c.tls = without
 			used = true
 		}
@@ -234,13 +277,13 @@ func (in *ingress) declareRest(without []declaration, ruleHosts []string) {
 	}
 }
 
-func (in *ingress) declaresWildcardOf(host string) bool {
+func (in *reading) declaresWildcardOf(host string) bool {
 	_, parent, ok := strings.Cut(host, ".")
 	if !ok {
 		return false
 	}
-	wildcard := in.claims["*."+parent]
-	return wildcard != nil && len(wildcard.tls) > 0
+	i, ok := in.claimOf["*."+parent]
+	return ok && len(in.claims[i].tls) > 0
 }
 
 // readSecretName returns the name of a Secret in the namespace of the Ingress, or
@@ -261,15 +304,28 @@ func (in *ingress) readSecretName(field, raw string) string {
 
 // referSecret notes that a field names a Secret, and for what.
 func (in *ingress) referSecret(name types.NamespacedName, field string, purpose Purpose) {
-	in.secrets[name] = append(in.secrets[name], Reference{in.at(field), purpose})
+	in.secrets = addUse(in.secrets, name, Reference{in.at(field), purpose})
+}
+
+// addUse notes that a field names an object. An Ingress names few.
+func addUse[F any](uses []use[F], object types.NamespacedName, field F) []use[F] {
+	for i := range uses {
+		if uses[i].object == object {
+			uses[i].fields = append(uses[i].fields, field)
+			return uses
+		}
+	}
+	return append(uses, use[F]{object, []F{field}})
 }
 
 // readAnnotations comes last: what a protecting annotation closes depends on the
 // paths.
 func (in *ingress) readAnnotations(annotations map[string]string) {
-	var problems []annotation.Problem
 	in.annotations = annotations
-	in.settings, problems = annotation.Parse(annotations)
+	settings, problems := annotation.Parse(annotations)
+	if settings != *defaultSettings {
+		in.settings = &settings
+	}
 	if !in.settings.SSLPreferServerCiphers {
 		in.judge(Info, AnnotationWithoutEffect, in.annotation("ssl-prefer-server-ciphers"), "ssl-prefer-server-ciphers: Go decides the order of cipher suites by what is fast and safe for both sides; it cannot be left to the client. Remove the annotation.")
 	}
@@ -298,11 +354,11 @@ func (in *ingress) readAnnotations(annotations map[string]string) {
 // challenge paths are exempt, and all that the solver Ingress of an ACME client
 // has.
 func (in *ingress) closable() bool {
-	for _, c := range in.claims {
-		if c.fallback != nil {
+	for i := range in.claims {
+		if in.claims[i].fallback != nil {
 			return true
 		}
-		for _, p := range c.paths {
+		for _, p := range in.claims[i].paths {
 			if !p.challenge {
 				return true
 			}

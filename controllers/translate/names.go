@@ -24,7 +24,10 @@ func hostName(raw string) (string, error) {
 	if strings.Contains(raw, ":") {
 		return "", errors.New("want a DNS name without a port")
 	}
-	host := string(snapshot.NormalizeHost(nil, []byte(raw)))
+	host := raw
+	if normal := snapshot.NormalizeHost(nil, []byte(raw)); string(normal) != raw {
+		host = string(normal)
+	}
 	problems := validation.IsDNS1123Subdomain(host)
 	if strings.HasPrefix(host, "*") {
 		problems = validation.IsWildcardDNS1123Subdomain(host)
@@ -58,7 +61,9 @@ func readPath(from *networkingv1.HTTPIngressPath) (path, error) {
 	if err != nil {
 		return path{}, err
 	}
-	p.path = string(normal)
+	if p.path != string(normal) {
+		p.path = string(normal)
+	}
 	p.challenge = isChallenge(p.path)
 	if p.kind == snapshot.Prefix {
 		p.path = trimSlash(p.path)
@@ -81,4 +86,42 @@ func trimSlash(p string) string {
 func isChallenge(p string) bool {
 	token, ok := strings.CutPrefix(p, "/.well-known/acme-challenge/")
 	return ok && token != "" && strings.Trim(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+}
+
+// sharedFields is up to which index the texts of fields are kept and shared: nearly
+// all Ingresses have no others.
+const sharedFields = 8
+
+var ruleFields, tlsFields, pathFields = func() (rules, entries [sharedFields]string, paths [sharedFields][sharedFields]string) {
+	for i := range sharedFields {
+		rules[i], entries[i] = fmt.Sprintf("spec.rules[%d]", i), fmt.Sprintf("spec.tls[%d]", i)
+		for j := range sharedFields {
+			paths[i][j] = fmt.Sprintf("spec.rules[%d].http.paths[%d]", i, j)
+		}
+	}
+	return rules, entries, paths
+}()
+
+// ruleField returns "spec.rules[i]".
+func ruleField(i int) string {
+	if i < sharedFields {
+		return ruleFields[i]
+	}
+	return fmt.Sprintf("spec.rules[%d]", i)
+}
+
+// tlsField returns "spec.tls[i]".
+func tlsField(i int) string {
+	if i < sharedFields {
+		return tlsFields[i]
+	}
+	return fmt.Sprintf("spec.tls[%d]", i)
+}
+
+// pathField returns "spec.rules[i].http.paths[j]".
+func pathField(i, j int) string {
+	if i < sharedFields && j < sharedFields {
+		return pathFields[i][j]
+	}
+	return fmt.Sprintf("spec.rules[%d].http.paths[%d]", i, j)
 }

@@ -80,7 +80,9 @@ func (t *Translator) applyParameters() {
 		t.touchedVerdicts = true
 	}
 	if old.defaultSecret != now.defaultSecret {
-		t.secretRefs.replace(parametersUser, old.defaultSecret.references(), now.defaultSecret.references())
+		user := now.defaultSecret.user()
+		t.secretRefs.replace(t.parameterUser, user)
+		t.parameterUser = user
 		t.touchedDefault = true
 	}
 	if !old.sameSpec(&now) {

@@ -46,8 +46,9 @@ func (b *hostBuild) passthrough(claims []*claim) *snapshot.Host {
 	// Endpoints get bytes as they are, so what the annotations say about protocols
 	// is none of their business.
 	plain, owner := *root.claim, *root.claim.ingress
-	owner.settings = annotation.Defaults()
-	owner.settings.Backend = annotation.ProtocolHTTP
+	settings := annotation.Defaults()
+	settings.Backend = annotation.ProtocolHTTP
+	owner.settings = &settings
 	plain.ingress = &owner
 	var target snapshot.Route
 	if plain.closed {

@@ -54,7 +54,7 @@ type Translator struct {
 	policies policies
 
 	// claims holds, for each host, the claims of our Ingresses.
-	claims map[string]map[types.NamespacedName]*claim
+	claims map[string][]*claim
 	// slicesOf holds the slices of each Service.
 	slicesOf map[types.NamespacedName]map[types.NamespacedName]*discoveryv1.EndpointSlice
 
@@ -66,8 +66,10 @@ type Translator struct {
 	poolsOfService index
 
 	// What our Ingresses name.
-	secretRefs  references[Reference]
-	serviceRefs references[snapshot.Origin]
+	secretRefs references[Reference]
+	// parameterUser is what the parameters name, in the form of an Ingress.
+	parameterUser *ingress
+	serviceRefs   references[snapshot.Origin]
 
 	// What changed since the last Translate.
 	touchedIngresses map[types.NamespacedName]bool // whether it is one of ours now
@@ -102,17 +104,18 @@ func New(opts Options) *Translator {
 		secrets:        map[types.NamespacedName]Secret{},
 		parameters:     map[string]*v1alpha1.IngressClassParameters{},
 		policies:       policies{},
-		claims:         map[string]map[types.NamespacedName]*claim{},
+		claims:         map[string][]*claim{},
 		slicesOf:       map[types.NamespacedName]map[types.NamespacedName]*discoveryv1.EndpointSlice{},
 		hosts:          map[string]*builtHost{},
 		pools:          map[string]*builtPool{},
 		hostsOfService: index{},
 		hostsOfSecret:  index{},
 		poolsOfService: index{},
-		secretRefs:     newReferences[Reference](),
-		serviceRefs:    newReferences[snapshot.Origin](),
+		secretRefs:     newReferences(func(in *ingress) []use[Reference] { return in.secrets }),
+		serviceRefs:    newReferences(func(in *ingress) []use[snapshot.Origin] { return in.services }),
 		deadlines:      deadlines{hosts: map[time.Time]int{}},
 
+		parameterUser:    namedDefault{}.user(),
 		touchedIngresses: map[types.NamespacedName]bool{},
 		touchedHosts:     map[string]struct{}{},
 		touchedPools:     map[string]struct{}{},
@@ -186,22 +189,21 @@ func (t *Translator) claim(name types.NamespacedName, old, now *ingress) {
 		t.touchedIngresses[name] = now != nil
 	}
 	old, now = cmp.Or(old, &ingress{}), cmp.Or(now, &ingress{})
-	for host := range old.claims {
-		delete(t.claims[host], name)
-		if len(t.claims[host]) == 0 {
-			delete(t.claims, host)
+	for i := range old.claims {
+		c := &old.claims[i]
+		rest := slices.DeleteFunc(t.claims[c.host], func(other *claim) bool { return other == c })
+		if t.claims[c.host] = rest; len(rest) == 0 {
+			delete(t.claims, c.host)
 		}
-		t.touchedHosts[host] = struct{}{}
+		t.touchedHosts[c.host] = struct{}{}
 	}
-	for host, c := range now.claims {
-		if t.claims[host] == nil {
-			t.claims[host] = map[types.NamespacedName]*claim{}
-		}
-		t.claims[host][name] = c
-		t.touchedHosts[host] = struct{}{}
+	for i := range now.claims {
+		c := &now.claims[i]
+		t.claims[c.host] = append(t.claims[c.host], c)
+		t.touchedHosts[c.host] = struct{}{}
 	}
-	t.secretRefs.replace(name, old.secrets, now.secrets)
-	t.serviceRefs.replace(name, old.services, now.services)
+	t.secretRefs.replace(old, now)
+	t.serviceRefs.replace(old, now)
 	if !slices.Equal(old.verdicts, now.verdicts) {
 		t.touchedVerdicts = true
 	}

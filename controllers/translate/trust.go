@@ -37,7 +37,7 @@ func (in *ingress) readSecretRef(key, value string, purpose Purpose) (name types
 // secret returns what is known of a Secret, and has the host built again when that
 // changes.
 func (b *hostBuild) secret(name types.NamespacedName) Secret {
-	b.out.secrets[name] = struct{}{}
+	b.out.secrets = append(b.out.secrets, name)
 	secret, ok := b.secrets[name]
 	if !ok {
 		secret = Secret{
