@@ -333,7 +333,21 @@ func (p place) secret(t *testing.T, name, cn string, hosts ...string) *corev1.Se
 	}
 }
 
+// ending is a secret with a certificate of a day's life that ends in a moment.
+func (p place) ending(t *testing.T, name, host string, left time.Duration) *corev1.Secret {
+	t.Helper()
+	s := p.secret(t, name, host, host)
+	until := time.Now().Add(left)
+	s.Data[corev1.TLSCertKey], s.Data[corev1.TLSPrivateKeyKey] = certificateFor(t, host, until.Add(-24*time.Hour), until, host)
+	return s
+}
+
 func certificate(t testing.TB, cn string, hosts ...string) (cert, key []byte) {
+	t.Helper()
+	return certificateFor(t, cn, time.Now().Add(-time.Hour), time.Now().Add(24*time.Hour), hosts...)
+}
+
+func certificateFor(t testing.TB, cn string, from, until time.Time, hosts ...string) (cert, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -343,8 +357,8 @@ func certificate(t testing.TB, cn string, hosts ...string) (cert, key []byte) {
 		SerialNumber: big.NewInt(time.Now().UnixNano()),
 		Subject:      pkix.Name{CommonName: cn},
 		DNSNames:     hosts,
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(24 * time.Hour),
+		NotBefore:    from,
+		NotAfter:     until,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	if err != nil {

@@ -17,7 +17,7 @@
 //     store of Secrets.
 //   - reads.go, fill.go: which Secrets to read, and reading them.
 //   - verdicts.go, event*.go: what the owners of objects are told.
-//   - leader.go: which replica leads. status.go: status.loadBalancer. tickets.go:
+//   - leader.go: which replica leads. status*.go: status.loadBalancer. tickets.go:
 //     the secrets of TLS session tickets.
 package controllers
 
@@ -88,10 +88,16 @@ type StatusConfig struct {
 	PublishService types.NamespacedName
 	// PublishAddresses are written as they are, instead: IP addresses and names.
 	PublishAddresses []string
+	// PublishNodes has the addresses of the nodes written on which ready pods of this
+	// controller run, instead. They are found by the labels of the pod that
+	// LeaderConfig.Identity names.
+	PublishNodes NodeAddresses
+
+	nodesPause time.Duration // tests: instead of 10 s
 }
 
 func (s StatusConfig) enabled() bool {
-	return len(s.PublishAddresses) > 0 || s.PublishService.Name != ""
+	return len(s.PublishAddresses) > 0 || s.PublishService.Name != "" || s.PublishNodes != NodesNot
 }
 
 // Metrics are functions that are told numbers. Any may be nil.
@@ -130,6 +136,8 @@ type Controller struct {
 	election *election     // nil: there is no leader
 	status   *statusWriter // nil: status is not written
 	tickets  *ticketKeeper // nil: session tickets are this replica's own
+	// leading says that this replica is the leader, or the only one.
+	leading atomic.Bool
 
 	// withoutParameters says that the watch of parameters of classes cannot begin
 	// and nobody waits for it.
@@ -200,6 +208,15 @@ func New(cfg Config) (*Controller, error) {
 		}
 		c.tickets = newTicketKeeper(c.cfg, client)
 		c.election.changed = append(c.election.changed, c.tickets.lead)
+	}
+	if c.election != nil {
+		// Whoever leads now tells what the one before told.
+		c.election.changed = append(c.election.changed, func(leading bool) {
+			c.leading.Store(leading)
+			c.changes.notify()
+		})
+	} else {
+		c.leading.Store(true)
 	}
 	return c, nil
 }

@@ -86,7 +86,7 @@ func (e *Events) upsert(ctx context.Context, key subject, p *pending, now time.T
 		if current == nil {
 			event, err = e.store.Create(ctx, e.compose(nil, key, p, name, now))
 		} else {
-			if told(current, p, now) {
+			if told(current, p, now) || e.toldByOther(current, p) {
 				return nil
 			}
 			event, err = e.store.Update(ctx, e.compose(current, key, p, name, now))
@@ -115,6 +115,13 @@ func told(event *corev1.Event, p *pending, now time.Time) bool {
 	return p.handshake == nil && p.report != nil &&
 		event.Message == cut(p.report.message, maxMessage) && event.Type == eventType(p) &&
 		now.Sub(event.LastTimestamp.Time) < eventPause
+}
+
+// toldByOther reports whether another replica has told in this window what p would:
+// what all replicas judge alike is not counted once by each, whenever they started.
+func (e *Events) toldByOther(event *corev1.Event, p *pending) bool {
+	return event.ReportingInstance != e.cfg.Instance && p.handshake == nil && p.report != nil &&
+		event.Message == cut(p.report.message, maxMessage) && event.Type == eventType(p)
 }
 
 // compose returns the Event to write: a new one, or current with p added to it.

@@ -257,6 +257,33 @@ func TestReportIsNotRepeatedAcrossTheWindow(t *testing.T) {
 	})
 }
 
+// A replica that starts later judges as the others did: that is not told again, what
+// begins again at the one that told it is.
+func TestReportOfALaterReplicaIsNotCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Now().Truncate(eventWindow).Add(eventWindow)))
+		var log eventLog
+		one := runEvents(t, &log, nil)
+		two := runEvents(t, &log, func(c *EventsConfig) { c.Instance = "two" })
+		for i, step := range []struct {
+			by      *Events
+			message string
+			want    int32
+		}{
+			{one, "tls.crt is empty", 1},
+			{two, "tls.crt is empty", 1},
+			{one, "tls.crt is empty", 2},
+			{two, "tls.key is empty", 3},
+		} {
+			step.by.Report(shopIngress, true, "SecretInvalid", step.message)
+			time.Sleep(2 * time.Minute)
+			if events := log.list(); len(events) != 1 || events[0].Count != step.want || events[0].Message != step.message {
+				t.Errorf("step %d: Events = %+v, want one with count %d", i, events, step.want)
+			}
+		}
+	})
+}
+
 func TestReportChangesItsEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.Now().Truncate(eventWindow).Add(eventWindow)))

@@ -16,7 +16,8 @@ import (
 )
 
 // LeaderConfig says how the replicas agree on the one that does what is to be
-// done once: status and session ticket keys. (Events are shared by their names.)
+// done once: status, session ticket keys and Events about certificates that end. (Other
+// Events are shared by their names.)
 type LeaderConfig struct {
 	// Namespace is that of the Lease, and of the controller's own objects. ""
 	// means that nothing is done that only a leader may do.
@@ -67,7 +68,7 @@ func newElection(cfg LeaderConfig, config *rest.Config, log logr.Logger) (*elect
 func (e *election) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := e.stand(ctx); err != nil {
-			e.log.Error(err, "leader election cannot run; this replica does nothing that is the leader's: status, session ticket keys")
+			e.log.Error(err, "leader election cannot run; this replica does nothing that is the leader's: status, session ticket keys, events about certificates that end")
 		}
 		select {
 		case <-ctx.Done():

@@ -97,7 +97,7 @@ func newLoop(c *Controller, reader secretReader) *loop {
 		reads:      newReads(),
 		results:    make(chan []read, readsAtATime),
 		known:      make(map[objectKey]view),
-		judge:      newJudge(c.cfg),
+		judge:      newJudge(c.cfg, c.leading.Load),
 		lastGood:   make(map[types.NamespacedName]struct{}),
 	}
 }

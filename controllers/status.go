@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	typednetworkingv1 "k8s.io/client-go/kubernetes/typed/networking/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,6 +30,11 @@ type statusWriter struct {
 	log    logr.Logger
 	client typednetworkingv1.IngressesGetter
 	wake   chan struct{}
+	// nodes finds the addresses to write, nil if they do not come from nodes. It is
+	// asked every nodesPause, and when led says that this replica leads now.
+	nodes      *nodeFollower
+	nodesPause time.Duration
+	led        chan struct{}
 
 	mu        sync.Mutex
 	leading   bool
@@ -58,16 +64,30 @@ func newStatusWriter(cfg Config) (*statusWriter, error) {
 		log:    cfg.Logger,
 		client: ingresses,
 		wake:   make(chan struct{}, 1),
+		led:    make(chan struct{}, 1),
 		all:    make(map[types.NamespacedName]*networkingv1.Ingress),
 		mine:   make(map[types.NamespacedName]struct{}),
 		dirty:  make(map[types.NamespacedName]struct{}),
 	}
 	w.addresses = fixedAddresses(cfg.Status.PublishAddresses)
+	if cfg.Status.PublishNodes != NodesNot {
+		core, err := typedcorev1.NewForConfig(cfg.REST)
+		if err != nil {
+			return nil, err
+		}
+		w.nodes = &nodeFollower{which: cfg.Status.PublishNodes, namespace: cfg.Leader.Namespace, pod: cfg.Leader.Identity, client: core}
+		w.nodesPause = cmp.Or(cfg.Status.nodesPause, nodesPause)
+	}
 	return w, nil
 }
 
 // Run writes while this replica leads, until ctx ends.
 func (w *statusWriter) Run(ctx context.Context) {
+	var following sync.WaitGroup
+	defer following.Wait()
+	if w.nodes != nil {
+		following.Go(func() { w.followNodes(ctx) })
+	}
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
@@ -148,6 +168,10 @@ func (w *statusWriter) lead(leading bool) {
 	w.allDirty()
 	w.mu.Unlock()
 	w.notify()
+	select {
+	case w.led <- struct{}{}:
+	default:
+	}
 }
 
 // ingress takes in the state of an Ingress of any class.
@@ -187,10 +211,15 @@ func (w *statusWriter) ours(names []types.NamespacedName) {
 
 // service takes in the state of a Service; only the one to publish counts.
 func (w *statusWriter) service(name types.NamespacedName, service *corev1.Service, gone bool) {
-	if name != w.cfg.PublishService || len(w.cfg.PublishAddresses) > 0 || gone {
+	if name != w.cfg.PublishService || w.cfg.PublishService.Name == "" || len(w.cfg.PublishAddresses) > 0 || gone {
 		return
 	}
-	addresses := serviceAddresses(service)
+	w.publish(serviceAddresses(service))
+}
+
+// publish replaces the addresses to write. None replaces nothing: a load balancer
+// that is being replaced, or replicas that are all being restarted, come back.
+func (w *statusWriter) publish(addresses []networkingv1.IngressLoadBalancerIngress) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(addresses) == 0 || sameAddresses(addresses, w.addresses) {

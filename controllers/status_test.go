@@ -119,3 +119,34 @@ func TestStatusWriterKnowsWhatToWrite(t *testing.T) {
 	w.gone(web)
 	want("when it is gone")
 }
+
+func TestNodeAddresses(t *testing.T) {
+	both := corev1.NodeStatus{Addresses: []corev1.NodeAddress{
+		{Type: corev1.NodeHostName, Address: "node-1"},
+		{Type: corev1.NodeInternalIP, Address: "10.0.0.1"},
+		{Type: corev1.NodeExternalIP, Address: "192.0.2.1"},
+		{Type: corev1.NodeInternalIP, Address: "fd00::1"},
+		{Type: corev1.NodeExternalIP, Address: "2001:db8::1"},
+	}}
+	inside := corev1.NodeStatus{Addresses: both.Addresses[:2]}
+	for _, c := range []struct {
+		name   string
+		status corev1.NodeStatus
+		which  NodeAddresses
+		want   []string
+	}{
+		{"external, both families", both, NodesExternal, []string{"192.0.2.1", "2001:db8::1"}},
+		{"internal, both families", both, NodesInternal, []string{"10.0.0.1", "fd00::1"}},
+		{"external of a node that has none", inside, NodesExternal, []string{"10.0.0.1"}},
+		{"internal of a node that has no other", inside, NodesInternal, []string{"10.0.0.1"}},
+		{"no address", corev1.NodeStatus{}, NodesExternal, nil},
+	} {
+		var got []string
+		for _, a := range addressesOf(&corev1.Node{Status: c.status}, c.which) {
+			got = append(got, a.IP)
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: addresses (-want +got):\n%s", c.name, diff)
+		}
+	}
+}

@@ -9,19 +9,26 @@ import (
 
 // A judge tells what is new among the verdicts: each verdict is told once when it
 // appears, in the log and as an Event on the object, and its end in the log.
+//
+// An Event about a certificate that ends is the leader's to write: time makes it due
+// at all replicas at once, and again with each that starts.
 type judge struct {
 	cfg     Config
+	leads   func() bool
+	led     bool // at the last take
 	last    []translate.Verdict
 	current map[translate.Verdict]struct{}
 }
 
-func newJudge(cfg Config) *judge {
-	return &judge{cfg: cfg, current: make(map[translate.Verdict]struct{})}
+func newJudge(cfg Config, leads func() bool) *judge {
+	return &judge{cfg: cfg, leads: leads, current: make(map[translate.Verdict]struct{})}
 }
 
 // take compares verdicts, sorted and all there are, with those before.
 func (j *judge) take(verdicts []translate.Verdict) {
-	if same(j.last, verdicts) {
+	began := !j.led && j.leads()
+	j.led = j.leads()
+	if same(j.last, verdicts) && !began {
 		return
 	}
 	next := make(map[translate.Verdict]struct{}, len(verdicts))
@@ -31,11 +38,13 @@ func (j *judge) take(verdicts []translate.Verdict) {
 			continue // check tells it
 		}
 		next[v] = struct{}{}
-		if _, known := j.current[v]; known {
-			continue
+		_, known := j.current[v]
+		if !known {
+			j.log(v)
 		}
-		j.log(v)
-		fresh[subject{v.Origin.Object(), string(v.Reason)}] = struct{}{}
+		if ends := byTime(v.Reason); !known && !ends || ends && j.led && (!known || began) {
+			fresh[subject{v.Origin.Object(), string(v.Reason)}] = struct{}{}
+		}
 	}
 	for v := range j.current {
 		if _, still := next[v]; !still {
@@ -45,6 +54,11 @@ func (j *judge) take(verdicts []translate.Verdict) {
 	j.last, j.current = verdicts, next
 	j.report(verdicts, fresh)
 	j.count(verdicts)
+}
+
+// byTime reports whether time alone makes a verdict due.
+func byTime(r translate.Reason) bool {
+	return r == translate.CertificateExpiring || r == translate.CertificateExpired
 }
 
 // same reports whether a and b are one slice: the translator returns the same as

@@ -24,7 +24,7 @@ func TestVerdictsAreToldOnce(t *testing.T) {
 			Events:  events,
 			Logger:  funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{}),
 			Metrics: Metrics{Verdicts: func(c map[VerdictKey]int) { counts = c }},
-		})
+		}, func() bool { return true })
 		at := func(field string) snapshot.Origin {
 			o := shopIngress
 			o.Field = field
@@ -92,4 +92,49 @@ func TestVerdictMessage(t *testing.T) {
 			t.Errorf("%s: verdictMessage = %q, want %q", c.name, got, c.want)
 		}
 	}
+}
+
+// TestExpiryIsToldByTheLeader holds that of all replicas the leader alone writes
+// Events about certificates that end, and that the next leader does so, too.
+func TestExpiryIsToldByTheLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Now().Truncate(eventWindow).Add(eventWindow)))
+		var log eventLog
+		var lines []string
+		leading := false
+		j := newJudge(Config{
+			Events: runEvents(t, &log, nil),
+			Logger: funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{}),
+		}, func() bool { return leading })
+		verdicts := []translate.Verdict{
+			{Level: translate.Warning, Reason: translate.CertificateExpiring, Origin: shopIngress, Message: "It ends."},
+			{Level: translate.Warning, Reason: translate.SecretInvalid, Origin: shopIngress, Message: "Bad."},
+		}
+		want := func(when string, want map[string]int32) {
+			t.Helper()
+			j.take(verdicts)
+			time.Sleep(time.Second)
+			counts := make(map[string]int32)
+			for _, e := range log.list() {
+				counts[e.Reason] += e.Count
+			}
+			if diff := cmp.Diff(want, counts); diff != "" {
+				t.Errorf("%s: counts of Events (-want +got):\n%s", when, diff)
+			}
+		}
+		want("not the leader", map[string]int32{"SecretInvalid": 1})
+		if len(lines) != 2 {
+			t.Errorf("log = %q, want both verdicts", lines)
+		}
+		leading = true
+		want("the leader now", map[string]int32{"SecretInvalid": 1, "CertificateExpiring": 1})
+		want("the leader still", map[string]int32{"SecretInvalid": 1, "CertificateExpiring": 1})
+		verdicts = append(verdicts[:1:1], translate.Verdict{Level: translate.Warning, Reason: translate.CertificateExpired, Origin: shopIngress, Message: "It has ended."})
+		want("a new verdict", map[string]int32{"SecretInvalid": 1, "CertificateExpiring": 1, "CertificateExpired": 1})
+		leading = false
+		want("not any more", map[string]int32{"SecretInvalid": 1, "CertificateExpiring": 1, "CertificateExpired": 1})
+		if len(lines) != 3 {
+			t.Errorf("log = %q, want three lines", lines)
+		}
+	})
 }

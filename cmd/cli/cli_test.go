@@ -63,6 +63,8 @@ func TestUsageErrors(t *testing.T) {
 		{"controller --events-client-address some", "want full, prefix or none"},
 		{"controller --default-ssl-certificate x", "want NAMESPACE/NAME"},
 		{"controller --shutdown-delay 1s --shutdown-grace-period 1", "are the same"},
+		{"controller --publish-node-addresses both", "want external or internal"},
+		{"controller --publish-node-addresses external --publish-address 192.0.2.1", "excludes"},
 	} {
 		args := strings.Fields(strings.ReplaceAll(tc.args, "DIR", dir))
 		code, out, errs := call(t, args...)

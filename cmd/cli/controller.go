@@ -27,6 +27,8 @@ type clusterSettings struct {
 	configMap                         string
 	publishService                    string
 	publishAddresses                  []string
+	publishNodes                      string
+	reportNodeInternal                bool
 	updateStatus                      bool
 	electionID                        string
 	defaultSSLCertificate, echSecret  string
@@ -49,16 +51,18 @@ func newController() *cobra.Command {
 			runs in, or that of --kubeconfig.
 
 			Every replica watches the cluster and serves it. One of them, the holder of a
-			Lease, writes the addresses of --publish-service or --publish-address into the
-			status of the Ingresses, and rotates the secrets of TLS session tickets, which
-			all replicas share through a Secret. While the API server is away, what was read last is
-			served.
+			Lease, writes the addresses of --publish-service, --publish-address or
+			--publish-node-addresses into the status of the Ingresses, where they stay when
+			Cardea ends, rotates the secrets of TLS session tickets, which all replicas share
+			through a Secret, and tells of certificates that end. While the API server is
+			away, what was read last is served.
 
 			The environment variables POD_NAMESPACE and POD_NAME say where the Lease is and
 			who this replica is in it.
 
 			Flags of ingress-nginx that mean the same are understood: --controller-class,
-			--ingress-class, --publish-status-address, --shutdown-grace-period,
+			--ingress-class, --publish-status-address,
+			--report-node-internal-ip-address, --shutdown-grace-period,
 			--default-ssl-certificate, --watch-ingress-without-class, --update-status and
 			--election-id.`),
 		Example: text(`
@@ -85,6 +89,8 @@ func newController() *cobra.Command {
 	f.StringVar(&s.configMap, "configmap", "", "NAMESPACE/NAME of the ConfigMap with settings for all Ingresses; none is applied by this version.")
 	f.StringVar(&s.publishService, "publish-service", "", "NAMESPACE/NAME of the Service whose addresses go into the status of Ingresses.")
 	f.StringSliceVar(&s.publishAddresses, "publish-address", nil, "Addresses that go into the status of Ingresses instead.")
+	f.StringVar(&s.publishNodes, "publish-node-addresses", "", "Put the addresses of the nodes into the status of Ingresses on which ready pods of this controller run: external (internal ones of a node that has none) or internal.")
+	f.BoolVar(&s.reportNodeInternal, "report-node-internal-ip-address", false, "--publish-node-addresses=internal, unless another source of addresses is given.")
 	f.BoolVar(&s.updateStatus, "update-status", true, "Write the status of Ingresses.")
 	f.StringVar(&s.electionID, "election-id", "cardea-leader", "Name of the Lease whose holder is the leader.")
 	f.StringVar(&s.defaultSSLCertificate, "default-ssl-certificate", "", "NAMESPACE/NAME of the TLS Secret for clients that ask for no declared host.")
@@ -108,6 +114,7 @@ func (s *clusterSettings) bindSynonyms(f *pflag.FlagSet) {
 		f.AddFlag(&pflag.Flag{Name: name, Value: flag.Value, DefValue: flag.DefValue, Usage: "--" + ours + ".", Hidden: true})
 	}
 	f.Lookup("shutdown-grace-period").Hidden = true
+	f.Lookup("report-node-internal-ip-address").Hidden = true
 }
 
 // setDefault gives a shared flag another default.
@@ -129,6 +136,18 @@ func (s *clusterSettings) parse(f *pflag.FlagSet) error {
 	}
 	if s.publishService != "" && len(s.publishAddresses) > 0 {
 		return usage("--publish-service and --publish-address exclude each other")
+	}
+	switch controllers.NodeAddresses(s.publishNodes) {
+	case controllers.NodesNot:
+	case controllers.NodesExternal, controllers.NodesInternal:
+		if s.publishService != "" || len(s.publishAddresses) > 0 {
+			return usage("--publish-node-addresses excludes --publish-service and --publish-address")
+		}
+	default:
+		return usage("--publish-node-addresses %q: want external or internal", s.publishNodes)
+	}
+	if s.reportNodeInternal && s.publishService == "" && len(s.publishAddresses) == 0 {
+		s.publishNodes = string(controllers.NodesInternal)
 	}
 	if s.defaultSSLCertificate != "" && s.defaultCert != "" {
 		return usage("--default-ssl-certificate and --default-tls-cert exclude each other")
@@ -232,6 +251,7 @@ func (s *clusterSettings) status() controllers.StatusConfig {
 	return controllers.StatusConfig{
 		PublishService:   s.publishServiceName,
 		PublishAddresses: s.publishAddresses,
+		PublishNodes:     controllers.NodeAddresses(s.publishNodes),
 	}
 }
 

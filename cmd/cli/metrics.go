@@ -29,7 +29,7 @@ func controllerMetrics(r prometheus.Registerer, o *observe.Observer) controllers
 		Name: "cardea_api_server_reachable", Help: "1 while the API server answers; what was read last is served on without it.",
 	})
 	leader := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "cardea_leader", Help: "1 while this replica is the leader: it writes status and rotates session ticket keys.",
+		Name: "cardea_leader", Help: "1 while this replica is the leader: it writes status, rotates session ticket keys and tells of certificates that end.",
 	})
 	tickets := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "cardea_session_tickets_rotated_timestamp_seconds", Help: "When the shared secrets of TLS session tickets in force were rotated; 0 while this replica has secrets of its own.",
