@@ -119,7 +119,11 @@ func (a *clientAuth) checkChain(chain []*x509.Certificate, now time.Time) *refus
 	if a.Authorities == nil {
 		return nil
 	}
-	if err := a.Authorities.CheckRevocation(chain, now); err != nil {
+	err := a.Authorities.CheckRevocation(chain, now)
+	if err == nil {
+		err = a.RevocationLists.Check(chain, now)
+	}
+	if err != nil {
 		reason := outcome.ClientCertUnchecked
 		if r, ok := errors.AsType[*snapshot.RevocationError](err); ok && r.Revoked {
 			reason = outcome.ClientCertRevoked

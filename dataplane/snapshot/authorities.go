@@ -17,13 +17,17 @@ import (
 // certificates. It is strict, because what it leaves out would not be trusted, or
 // not be revoked: every block must parse and be of the right kind. It does not look
 // at validity dates. The error is for the owner of the object: it names the key
-// ("ca.crt", "ca.crl") and never quotes its content.
+// ("ca.crt", "ca.crl"), or the file if origin is one, and never quotes its content.
 //
 // A certificate that is not an authority's is accepted: it is trusted by itself and
 // signs nothing.
 func ParseAuthorities(origin Origin, caPEM, crlPEM []byte) (*Authorities, error) {
 	a := &Authorities{Origin: origin, Pool: x509.NewCertPool()}
-	err := eachBlock("ca.crt", caPEM, "CERTIFICATE", func(der []byte) error {
+	key := "ca.crt"
+	if origin.Kind == "File" {
+		key = origin.Name
+	}
+	err := eachBlock(key, caPEM, "CERTIFICATE", func(der []byte) error {
 		c, err := x509.ParseCertificate(der)
 		if err == nil && !slices.ContainsFunc(a.Certificates, c.Equal) {
 			a.Certificates = append(a.Certificates, c)
@@ -84,7 +88,7 @@ type revocationList struct {
 
 // addList takes in a CRL, if one of the certificates has signed it.
 func (a *Authorities) addList(der []byte) error {
-	crl, err := x509.ParseRevocationList(der)
+	crl, err := parseList(der)
 	if err != nil {
 		return err
 	}
@@ -97,12 +101,8 @@ func (a *Authorities) addList(der []byte) error {
 			err = fmt.Errorf("%q in ca.crt has not signed it: %s", crl.Issuer, strings.TrimPrefix(err.Error(), "x509: "))
 			continue
 		}
-		list := revocationList{crl, c, make(map[string]struct{}, len(crl.RevokedCertificateEntries))}
-		for i := range crl.RevokedCertificateEntries {
-			list.serials[string(crl.RevokedCertificateEntries[i].SerialNumber.Bytes())] = struct{}{}
-		}
 		a.CRLs = append(a.CRLs, crl)
-		a.lists = append(a.lists, list)
+		a.lists = append(a.lists, revocationList{crl, c, serials(crl)})
 		return nil
 	}
 	return err
@@ -164,14 +164,21 @@ func sameAuthority(a, b *x509.Certificate) bool {
 }
 
 func (a *Authorities) revoked(c, issuer *x509.Certificate, now time.Time) error {
+	var lists []*revocationList
+	for i := range a.lists {
+		if sameAuthority(a.lists[i].issuer, issuer) {
+			lists = append(lists, &a.lists[i])
+		}
+	}
+	return lookUp(lists, c, issuer, now)
+}
+
+// lookUp looks c up in the lists of its issuer, one of which must be current.
+func lookUp(lists []*revocationList, c, issuer *x509.Certificate, now time.Time) error {
 	err := &RevocationError{Certificate: c, Issuer: issuer}
 	err.problem = fmt.Sprintf("there is no revocation list of %q", issuer.Subject)
 	current := false
-	for i := range a.lists {
-		l := &a.lists[i]
-		if !sameAuthority(l.issuer, issuer) {
-			continue
-		}
+	for _, l := range lists {
 		if _, ok := l.serials[string(c.SerialNumber.Bytes())]; ok {
 			// Also by a list that is out of date: a revocation is not taken back.
 			err.Revoked = true

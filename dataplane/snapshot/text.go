@@ -127,6 +127,7 @@ func (a *ClientAuth) text() []string {
 	if a.Authorities != nil {
 		words = append(words, "authorities="+a.Authorities.text())
 	}
+	words = append(words, a.RevocationLists.text()...)
 	if a.Depth != 0 {
 		words = append(words, fmt.Sprintf("depth=%d", a.Depth))
 	}
@@ -149,6 +150,14 @@ func (a *ClientAuth) text() []string {
 func (a *Authorities) text() string {
 	return fmt.Sprintf("%s/%s#%.16s (%d certificates, %d CRLs)",
 		a.Origin.Namespace, a.Origin.Name, a.Digest, len(a.Certificates), len(a.CRLs))
+}
+
+// text says how many lists there are and which: "revocation-lists=2#0123456789abcdef".
+func (r *RevocationLists) text() []string {
+	if r == nil {
+		return nil
+	}
+	return []string{fmt.Sprintf("revocation-lists=%d#%.16s", r.count, r.Digest)}
 }
 
 // byPrecedence orders routes as they are tried: Exact before Prefix, longer
@@ -228,6 +237,7 @@ func (u *UpstreamTLS) text() string {
 	if u.Authorities != nil {
 		words = append(words, "authorities="+u.Authorities.text())
 	}
+	words = append(words, u.RevocationLists.text()...)
 	if u.Certificate != nil {
 		words = append(words, fmt.Sprintf("certificate=%s/%s#%.16s", u.Certificate.Origin.Namespace, u.Certificate.Origin.Name, u.Certificate.Digest))
 	}

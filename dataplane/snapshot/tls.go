@@ -80,6 +80,8 @@ type ClientAuth struct {
 	// Authorities must have signed the client's chain. It is nil only with
 	// ClientAuthOptionalNoCA.
 	Authorities *Authorities
+	// RevocationLists count besides those in Authorities. Nil: none.
+	RevocationLists *RevocationLists
 	// Depth is the most certificates above the leaf in a chain: 1 accepts a leaf
 	// that one of Authorities has signed itself. 0 means 1.
 	Depth int
@@ -139,6 +141,9 @@ type UpstreamTLS struct {
 	AltNames []string
 	// Authorities replace the system's trust store. Nil means the system's.
 	Authorities *Authorities
+	// RevocationLists count besides those in Authorities, and where the system's
+	// store is trusted. Nil: none.
+	RevocationLists *RevocationLists
 	// Depth is as in [ClientAuth]; 0 means no limit.
 	Depth int
 	// Certificate is presented to endpoints that ask for one.
@@ -192,6 +197,15 @@ func (a *ClientAuth) digest(d *digest) {
 		d.text(a.Authorities.Digest)
 	}
 	d.flag(a.ErrorPage != nil)
+	a.RevocationLists.digest(d)
+}
+
+// digest adds nothing where there are no lists.
+func (r *RevocationLists) digest(d *digest) {
+	if r != nil {
+		d.text("revocation lists")
+		d.text(r.Digest)
+	}
 }
 
 // Digest returns the digest of everything in p that a handshake depends on.
@@ -240,6 +254,7 @@ func (u *UpstreamTLS) Digest() string {
 	for _, id := range u.CipherSuites {
 		d.number(uint64(id))
 	}
+	u.RevocationLists.digest(&d)
 	s := d.sum()
 	return hex.EncodeToString(s[:])
 }
