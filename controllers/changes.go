@@ -51,6 +51,8 @@ type changes struct {
 	// relevant holds the Secrets that the loop wants to hear of: of all others
 	// not even the change is kept.
 	relevant map[types.NamespacedName]struct{}
+	// files is what files of the operator say, nil if nobody has said so since.
+	files *operatorFiles
 }
 
 func newChanges() *changes {

@@ -15,6 +15,7 @@
 //     state of each object only.
 //   - loop.go, loop_secrets.go: one goroutine that owns the translator and the
 //     store of Secrets.
+//   - operator.go: what files of the operator say.
 //   - reads.go, fill.go: which Secrets to read, and reading them.
 //   - verdicts.go, event*.go: what the owners of objects are told.
 //   - leader.go: which replica leads. status*.go: status.loadBalancer. tickets.go:

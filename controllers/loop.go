@@ -60,6 +60,8 @@ type loop struct {
 	// translatedAt and publishedAt are when that was done last.
 	translatedAt, publishedAt time.Time
 	result                    translate.Result
+	// filesTaken are closed when what the operator's files say is in force.
+	filesTaken []chan struct{}
 	// process is what was last taken of a result.
 	process *translate.Process
 	// pending is translated and not published; published is the last Spec that
@@ -122,6 +124,7 @@ func (l *loop) run(ctx context.Context) {
 // turn does what there is to do now and returns when to come again.
 func (l *loop) turn(ctx context.Context, now time.Time) time.Time {
 	l.takeChanges(now)
+	l.takeFiles(now)
 	if l.view == nil {
 		return now.Add(time.Hour) // finish of the first session wakes us
 	}
@@ -131,6 +134,7 @@ func (l *loop) turn(ctx context.Context, now time.Time) time.Time {
 	}
 	l.startReads(ctx, now)
 	l.publish(now)
+	l.filesInForce()
 	return l.next(now)
 }
 

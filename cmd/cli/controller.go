@@ -215,7 +215,7 @@ func (s *clusterSettings) run(cmd *cobra.Command) error {
 	c, err := controllers.New(controllers.Config{
 		REST:           config,
 		Publisher:      p.board,
-		Translate:      s.options(),
+		Translate:      p.options(),
 		WatchNamespace: s.watchNamespace,
 		Events:         events,
 		Leader:         controllers.LeaderConfig{Namespace: s.namespace, Lease: s.electionID, Identity: s.pod},
@@ -233,6 +233,7 @@ func (s *clusterSettings) run(cmd *cobra.Command) error {
 		return err
 	}
 	p.sourceNotReady = c.NotReady
+	p.setFiles = func(f translate.Files) error { c.SetFiles(f); return nil }
 	return p.run(cmd.Context(), func(ctx context.Context) {
 		var running sync.WaitGroup
 		running.Go(func() { s.followDefaultSecret(ctx, p, config) })

@@ -31,6 +31,7 @@ func (p *process) watchFiles() error {
 	if len(p.echKeyFiles) > 0 {
 		sets = append(sets, files.Set{Name: "ech-key-file", Paths: p.echKeyFiles, Load: p.loadECHKeys})
 	}
+	sets = append(sets, p.operatorSets()...)
 	p.fileMetrics = newFileMetrics(p.registry)
 	p.files = files.New(files.Config{Sets: sets, Interval: p.tlsReloadInterval, Tell: p.tellFiles})
 	if err := p.files.Load(); err != nil {
@@ -45,15 +46,17 @@ func (p *process) watchFiles() error {
 // loadDefaultCertificate takes in the content of --default-tls-cert and
 // --default-tls-key.
 func (p *process) loadDefaultCertificate(content [][]byte) error {
-	c, err := snapshot.ParseCertificate(snapshot.Origin{Kind: "File", Name: p.defaultCert}, content[0], content[1])
+	c, err := snapshot.ParseCertificate(fileOrigin(p.defaultCert), content[0], content[1])
 	if err != nil {
 		return err
 	}
 	if p.board == nil { // the first time
 		p.defaultCertificate = c
-		return nil
+	} else if err := p.serveDefaultCertificate(c); err != nil {
+		return err
 	}
-	return p.serveDefaultCertificate(c)
+	p.fileMetrics.expires("default-tls-cert", c.Leaf().NotAfter)
+	return nil
 }
 
 // serveDefaultCertificate serves c, which may be nil, to unknown names.
@@ -85,6 +88,7 @@ func (p *process) tellFiles(r files.Result) {
 type fileMetrics struct {
 	reloads *prometheus.CounterVec
 	success *prometheus.GaugeVec
+	expiry  *prometheus.GaugeVec
 }
 
 func newFileMetrics(r prometheus.Registerer) fileMetrics {
@@ -97,14 +101,27 @@ func newFileMetrics(r prometheus.Registerer) fileMetrics {
 			Name: "cardea_file_reload_last_success_timestamp_seconds",
 			Help: "When files that flags name were last read with success, by flag.",
 		}, []string{"file"}),
+		expiry: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "cardea_file_expiry_timestamp_seconds",
+			Help: "When the content of files that flags name ends to be valid, by flag: a certificate, or the first of the revocation lists.",
+		}, []string{"file"}),
 	}
-	r.MustRegister(m.reloads, m.success)
+	r.MustRegister(m.reloads, m.success, m.expiry)
 	return m
 }
 
 func (m fileMetrics) took(set string) {
 	m.reloads.WithLabelValues(set, "loaded", string(files.Changed)).Inc()
 	m.success.WithLabelValues(set).Set(float64(time.Now().UnixMilli()) / 1000)
+}
+
+// expires notes the end of what is about to be in service; a zero time is none.
+func (m fileMetrics) expires(set string, at time.Time) {
+	if at.IsZero() {
+		m.expiry.DeleteLabelValues(set)
+		return
+	}
+	m.expiry.WithLabelValues(set).Set(float64(at.Unix()))
 }
 
 func (m fileMetrics) failed(set string, reason files.Reason) {

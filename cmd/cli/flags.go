@@ -24,6 +24,7 @@ type settings struct {
 	defaultCert, defaultKey                   string
 	selfSigned                                bool
 	echKeyFiles                               []string
+	operatorFiles                             operatorFiles
 	enableOCSP                                bool
 	tlsReload                                 bool
 	tlsReloadInterval                         time.Duration
@@ -54,7 +55,8 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.BoolVar(&s.selfSigned, "default-tls-self-signed", false, "Serve clients that ask for no declared host a certificate that is made at the start and that none trusts, instead of rejecting their handshakes.")
 	f.StringSliceVar(&s.echKeyFiles, "ech-key-file", nil, "PEM files (RFC 9934) with the keys of Encrypted ClientHello: clients are told of the first, further ones decrypt only.")
 	f.BoolVar(&s.enableOCSP, "enable-ocsp", false, "Staple OCSP responses to certificates whose authority gives any.")
-	f.BoolVar(&s.tlsReload, "tls-reload", true, "Follow the files of --default-tls-cert, --default-tls-key and --ech-key-file; SIGHUP reads them in any case.")
+	s.operatorFiles.bind(f)
+	f.BoolVar(&s.tlsReload, "tls-reload", true, "Follow the files with certificates, keys and revocation lists that flags name; SIGHUP reads them in any case.")
 	f.DurationVar(&s.tlsReloadInterval, "tls-reload-interval", files.DefaultInterval, "How often these files are looked at where nothing tells of a change.")
 	f.StringVar(&s.logFormat, "log-format", "json", "Format of all logs: json or text.")
 	f.StringVar(&s.logLevel, "log-level", "info", "Least level of the program's own log: debug, info, warn or error.")
@@ -150,7 +152,7 @@ func (s *settings) check() error {
 	if s.defaultCert != "" && s.selfSigned {
 		return usage("--default-tls-cert and --default-tls-self-signed exclude each other")
 	}
-	return nil
+	return s.operatorFiles.check()
 }
 
 // handshakes is what the handshake log holds where no parameters say otherwise.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -21,7 +22,9 @@ type follower struct {
 	// reread asks for a look into every file; the func is called when what it found
 	// is in force.
 	reread chan func()
-	told   told
+	// work is done between the changes of the folder.
+	work chan func()
+	told told
 
 	problems []manifest.Problem // as of the last Set
 
@@ -42,6 +45,7 @@ func newFollower(p *process, folder *manifest.Folder) *follower {
 		log:      p.log,
 		verdicts: &p.verdicts,
 		reread:   make(chan func()),
+		work:     make(chan func()),
 	}
 	f.fresh = folder.Secret
 	return f
@@ -49,14 +53,13 @@ func newFollower(p *process, folder *manifest.Folder) *follower {
 
 // follow goes on until ctx is done.
 func (f *follower) follow(ctx context.Context, folder *manifest.Folder) {
-	work := make(chan func())
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	watching.Go(func() {
 		folder.Watch(ctx, f.reread, func(s manifest.Set) {
 			done := make(chan struct{})
 			select {
-			case work <- func() { f.take(s); close(done) }:
+			case f.work <- func() { f.take(s); close(done) }:
 			case <-ctx.Done():
 				return
 			}
@@ -74,7 +77,7 @@ func (f *follower) follow(ctx context.Context, folder *manifest.Folder) {
 		select {
 		case <-ctx.Done():
 			return
-		case do := <-work:
+		case do := <-f.work:
 			do()
 		case <-timer.C:
 			f.tell(f.pass(time.Now()))
@@ -92,6 +95,24 @@ func (f *follower) take(s manifest.Set) {
 	f.sums.changed += len(s.Changed)
 	f.sums.gone += len(s.Gone)
 	f.sums.problems, f.sums.err = s.Problems, err
+}
+
+// setFiles puts what files of the operator say in force, unless closing comes first.
+func (f *follower) setFiles(files translate.Files, closing <-chan struct{}) error {
+	result := make(chan error, 1)
+	set := func() {
+		f.translator.SetFiles(files)
+		now := time.Now()
+		err := f.publish(now, now)
+		f.tell(err)
+		result <- err
+	}
+	select {
+	case f.work <- set:
+		return <-result
+	case <-closing:
+		return errors.New("the program is ending")
+	}
 }
 
 // readAgain looks into every file of the folder and says what that changed.

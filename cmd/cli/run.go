@@ -50,6 +50,10 @@ type process struct {
 	fileMetrics        fileMetrics
 	defaultCertificate *snapshot.Certificate
 	echKeys            *snapshot.ECHKeys
+	// operator is what files say that Ingresses leave open; setFiles replaces it in
+	// what feeds the data plane, once there is something that does.
+	operator translate.Files
+	setFiles func(translate.Files) error
 
 	draining atomic.Bool
 	// closing is closed when background work must end.

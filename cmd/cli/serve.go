@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cardea-dev/cardea/controllers/manifest"
+	"github.com/cardea-dev/cardea/controllers/translate"
 )
 
 func newServe() *cobra.Command {
@@ -60,6 +61,7 @@ func (p *process) serveFolder(ctx context.Context, dir string, live func()) erro
 	f.onProcess = p.takeProcess
 	p.observer.SetLastGood(f.lastGood)
 	p.reread = f.readAgain
+	p.setFiles = func(files translate.Files) error { return f.setFiles(files, p.closing) }
 	return p.run(ctx, func(ctx context.Context) {
 		f.take(set)
 		live()

@@ -98,6 +98,11 @@ func (b *hostBuild) backendTLS(v Verdict, c *claim, service *corev1.Service) (_ 
 	} else if ca := firstRef(refs.ca, refs.either); ca.field != "" {
 		u.Authorities = b.authorities(c.at(ca.field), ca.name)
 		ok = u.Authorities != nil
+	} else {
+		u.Authorities = b.files().BackendAuthorities
+	}
+	if !u.Insecure {
+		u.RevocationLists = b.files().RevocationLists
 	}
 	switch {
 	case refs.certificate.field != "":
@@ -106,6 +111,8 @@ func (b *hostBuild) backendTLS(v Verdict, c *claim, service *corev1.Service) (_ 
 	case refs.either.field != "" && !b.holdsNoPair(refs.either.name):
 		u.Certificate = b.clientCertificate(c.at(refs.either.field), refs.either.name)
 		ok = ok && u.Certificate != nil
+	default:
+		u.Certificate = b.files().BackendCertificate
 	}
 	if ok {
 		b.judgeUnverified(v, u)
@@ -206,6 +213,7 @@ func sameBackendTLS(a, b *snapshot.UpstreamTLS) bool {
 		return a == b
 	}
 	return a.ServerName == b.ServerName && a.NoSNI == b.NoSNI && a.Insecure == b.Insecure && a.SkipHostname == b.SkipHostname &&
-		slices.Equal(a.AltNames, b.AltNames) && a.Authorities == b.Authorities && a.Depth == b.Depth && a.Certificate == b.Certificate &&
+		slices.Equal(a.AltNames, b.AltNames) && a.Authorities == b.Authorities && a.RevocationLists == b.RevocationLists &&
+		a.Depth == b.Depth && a.Certificate == b.Certificate &&
 		a.MinVersion == b.MinVersion && a.MaxVersion == b.MaxVersion && slices.Equal(a.CipherSuites, b.CipherSuites)
 }

@@ -98,6 +98,7 @@ func (b *hostBuild) compileDemand(c *claim) *snapshot.ClientAuth {
 		if auth.Authorities = b.authorities(auth.Origin, c.trust.clientAuth.name); auth.Authorities == nil {
 			return nil
 		}
+		auth.RevocationLists = b.files().RevocationLists
 	}
 	return auth
 }

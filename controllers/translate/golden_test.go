@@ -218,4 +218,5 @@ var compareCertificates = cmp.Options{
 	cmp.Comparer(func(a, b *snapshot.Certificate) bool { return a == b }),
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 	cmp.Comparer(func(a, b *snapshot.Authorities) bool { return a == b }),
+	cmp.Comparer(func(a, b *snapshot.RevocationLists) bool { return a == b }),
 }

@@ -21,7 +21,9 @@ type builtHost struct {
 	// services and secrets are what the host was built from, each once: whatever
 	// happens to one of them, the host is built again.
 	services, secrets []types.NamespacedName
-	verdicts          []Verdict
+	// files says that Options.Files was looked at: so is the host when that changes.
+	files    bool
+	verdicts []Verdict
 	// next is when time alone changes the host; zero if never.
 	next time.Time
 }

@@ -139,6 +139,23 @@ func authorities(t testing.TB, origin snapshot.Origin, names ...string) *snapsho
 	return a
 }
 
+// revocationLists makes a list of the authority of that name in [authorities].
+func revocationLists(t testing.TB, name string) *snapshot.RevocationLists {
+	t.Helper()
+	key := ed25519.NewKeyFromSeed(seed(name))
+	issuer := &x509.Certificate{Subject: pkix.Name{CommonName: name}, KeyUsage: x509.KeyUsageCRLSign, SubjectKeyId: []byte(name)}
+	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: day("2026-01-01"), NextUpdate: day("2036-01-01")}
+	der, err := x509.CreateRevocationList(nil, list, issuer, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lists, err := snapshot.ParseRevocationLists([]string{name + ".crl"}, [][]byte{der})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lists
+}
+
 // issue makes the certificate with an authority that is the same in every run.
 // Ed25519 signatures are deterministic, so the certificate is as well.
 func (c *testCertificate) issue(t testing.TB, origin snapshot.Origin) *snapshot.Certificate {

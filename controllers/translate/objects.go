@@ -125,9 +125,26 @@ type Options struct {
 	TrustedCIDRs       []netip.Prefix
 	// WatchNamespace is the one namespace whose objects are there; "" is all.
 	WatchNamespace string
+	// Files is what files of the operator say for all Ingresses.
+	Files Files
 	// FIPS says that crypto/tls leaves out what FIPS 140-3 does not approve: those
 	// who ask for it are told.
 	FIPS bool
+}
+
+// Files is what the operator says in files, for what Ingresses leave open. It is
+// compared by identity: what did not change is to be the same pointer. The zero
+// value says nothing.
+type Files struct {
+	// BackendAuthorities are trusted where an Ingress names no authorities for its
+	// backends. Nil: those of the system are.
+	BackendAuthorities *snapshot.Authorities
+	// BackendCertificate is shown to backends that ask for a certificate where an
+	// Ingress names none.
+	BackendCertificate *snapshot.Certificate
+	// RevocationLists count wherever the certificate of a client or a backend is
+	// verified.
+	RevocationLists *snapshot.RevocationLists
 }
 
 // The defaults of [Options].

@@ -38,6 +38,7 @@ func TestIncrementalEqualsFromScratch(t *testing.T) {
 				if after := last.Spec.Text(); after != before {
 					t.Fatalf("step %d: Translate wrote to the Spec before (-before +after):\n%s", step, cmp.Diff(before, after))
 				}
+				opts.Files = w.files
 				want := w.objects().Translate(opts, w.now)
 				compareResults(t, step, want, got)
 				checkShared(t, step, last, got)

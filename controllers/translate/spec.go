@@ -101,7 +101,8 @@ func sameClientAuth(a, b *snapshot.ClientAuth) bool {
 		return a == b
 	}
 	same := a.Origin == b.Origin && a.Mode == b.Mode && a.Depth == b.Depth && a.MatchCN == b.MatchCN &&
-		slices.Equal(a.MatchSANs, b.MatchSANs) && a.PassCertificate == b.PassCertificate && a.Authorities == b.Authorities
+		slices.Equal(a.MatchSANs, b.MatchSANs) && a.PassCertificate == b.PassCertificate &&
+		a.Authorities == b.Authorities && a.RevocationLists == b.RevocationLists
 	if a.ErrorPage == nil || b.ErrorPage == nil {
 		return same && a.ErrorPage == b.ErrorPage
 	}

@@ -338,6 +338,20 @@ func (t *Translator) SetDefaultCertificate(c *snapshot.Certificate) {
 	}
 }
 
+// SetFiles replaces [Options.Files]. The hosts that are built with what they say are
+// built anew.
+func (t *Translator) SetFiles(f Files) {
+	if t.opts.Files == f {
+		return
+	}
+	t.opts.Files = f
+	for name, h := range t.hosts {
+		if h.files {
+			t.touchedHosts[name] = struct{}{}
+		}
+	}
+}
+
 func objectName(o metav1.Object) types.NamespacedName {
 	return types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}
 }

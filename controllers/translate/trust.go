@@ -9,7 +9,7 @@ import (
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
-// This file is about the Secrets that annotations name.
+// This file is about the Secrets that annotations name, and what counts beside them.
 
 // readSecretRef returns the Secret that the value of an annotation names,
 // "[namespace/]name", and notes what it is named for. One of another namespace is
@@ -47,6 +47,13 @@ func (b *hostBuild) secret(name types.NamespacedName) Secret {
 	}
 	secret.Origin.Kind, secret.Origin.Namespace, secret.Origin.Name = "Secret", name.Namespace, name.Name
 	return secret
+}
+
+// files returns what the operator says, and has the host built again when that
+// changes.
+func (b *hostBuild) files() *Files {
+	b.out.files = true
+	return &b.opts.Files
 }
 
 // authorities returns the authorities in the Secret that the field at names; nil,

@@ -36,6 +36,9 @@ type world struct {
 	secrets   map[types.NamespacedName]translate.Secret
 
 	parameters map[string]*v1alpha1.IngressClassParameters
+
+	files           translate.Files
+	revocationLists []*snapshot.RevocationLists
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
@@ -60,6 +63,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	}
 	for _, name := range []string{"root", "other"} {
 		w.authorities = append(w.authorities, authorities(t, snapshot.Origin{Kind: "Secret", Namespace: "a", Name: name}, name))
+		w.revocationLists = append(w.revocationLists, revocationLists(t, name))
 	}
 	return w
 }
@@ -110,7 +114,7 @@ func (w *world) meta(name types.NamespacedName) metav1.ObjectMeta {
 // edit changes one object, or moves the clock.
 func (w *world) edit(tr *translate.Translator) {
 	remove := w.chance(30)
-	switch w.rand.IntN(14) {
+	switch w.rand.IntN(15) {
 	case 0, 1, 2, 3:
 		name := w.name("i", "j", "k")
 		if delete(w.ingresses, name); remove {
@@ -165,6 +169,13 @@ func (w *world) edit(tr *translate.Translator) {
 		p := w.classParameters(name)
 		w.parameters[name] = p
 		tr.SetParameters(p)
+	case 13:
+		w.files = translate.Files{
+			BackendAuthorities: pick(w, append(w.authorities, nil)...),
+			BackendCertificate: pick(w, append(w.certificates, nil)...),
+			RevocationLists:    pick(w, append(w.revocationLists, nil)...),
+		}
+		tr.SetFiles(w.files)
 	default:
 		w.now = w.now.Add(time.Duration(w.rand.IntN(24)) * time.Hour)
 	}
@@ -191,6 +202,7 @@ func (w *world) resync(tr *translate.Translator) {
 	for _, v := range o.Parameters {
 		tr.SetParameters(v)
 	}
+	tr.SetFiles(w.files)
 }
 
 func (w *world) host() string {

@@ -32,7 +32,7 @@ func NewAuthority(t testing.TB) *Authority {
 	template := &x509.Certificate{
 		SerialNumber: nextSerial(), Subject: pkix.Name{CommonName: "Test authority"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	a.cert = a.sign(template, template, a.key.Public())
 	return a
@@ -113,6 +113,38 @@ func (a *Authority) ClientWith(name string, change func(*x509.Certificate)) tls.
 	}
 	leaf := a.sign(template, a.cert, key.Public())
 	return tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key}
+}
+
+// RevocationList returns a list, in PEM, on which the certificates are; it is
+// current for an hour.
+func (a *Authority) RevocationList(revoked ...tls.Certificate) string {
+	a.t.Helper()
+	list := &x509.RevocationList{Number: nextSerial(), ThisUpdate: time.Now().Add(-time.Minute), NextUpdate: time.Now().Add(time.Hour)}
+	for _, r := range revoked {
+		c, err := x509.ParseCertificate(r.Certificate[0])
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: c.SerialNumber, RevocationTime: time.Now()})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, a.cert, a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}))
+}
+
+// ClientFiles returns a certificate of a client with that common name and its key
+// in PEM.
+func (a *Authority) ClientFiles(name string) (certPEM, keyPEM string) {
+	a.t.Helper()
+	c := a.Client(name)
+	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
 // Secret returns a TLS Secret as a document of YAML.
