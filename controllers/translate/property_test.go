@@ -146,6 +146,9 @@ func TestDefaultCertificate(t *testing.T) {
 	for range 50 {
 		w.edit(tr)
 	}
+	for name := range w.parameters {
+		tr.DeleteParameters(name) // which may name one, too
+	}
 	old := tr.Translate(w.now).Spec
 	tr.SetDefaultCertificate(w.certificates[0])
 	now := tr.Translate(w.now).Spec
