@@ -184,7 +184,7 @@ func New(cfg Config) (*DataPlane, error) {
 		Current:           d.current.Load,
 		Upstreams:         d.upstreams,
 		Early:             cfg.Early,
-		Filters:           slices.Concat([]proxy.Filter{filter.RedirectHTTPS(httpsPort), filter.ClientAuth}, cfg.Filters),
+		Filters:           slices.Concat([]proxy.Filter{filter.RedirectHTTPS(httpsPort), filter.ClientAuth, filter.HSTS}, cfg.Filters),
 		Sink:              cfg.Sink,
 		MinBodyRate:       cfg.MinBodyRate,
 		ExternalHTTPPort:  httpPort,

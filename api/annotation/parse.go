@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -134,6 +135,18 @@ func size(value string) (int64, bool) {
 		return 0, false
 	}
 	return int64(n) * unit, true
+}
+
+var hsts = regexp.MustCompile(`^max-age=[0-9]{1,10}(; includeSubDomains)?(; preload)?$`)
+
+// parseHSTS reads the value of Strict-Transport-Security in the one form in which
+// it is sent, or "off".
+func parseHSTS(s *Settings, value string) error {
+	if value != "off" && !hsts.MatchString(value) {
+		return fmt.Errorf(`want "max-age=SECONDS", with "; includeSubDomains" and "; preload" behind it if wanted, or "off", found %s`, quote(value))
+	}
+	s.HSTS = value
+	return nil
 }
 
 // parseProtocol reads backend-protocol. nginx has more words; what it does for

@@ -28,6 +28,9 @@ type Settings struct {
 	TLSPolicy string
 	// HTTP2 offers HTTP/2 over TLS.
 	HTTP2 bool
+	// HSTS is the value of Strict-Transport-Security, "off" for none; "" is that of
+	// the class.
+	HSTS string
 	// SSLCiphers is a list of cipher suites as OpenSSL writes it; "" is that of
 	// the policy.
 	SSLCiphers string
@@ -161,6 +164,11 @@ var table = []Annotation{
 		Name: "force-ssl-redirect", Kind: Bool, Effect: Protects, Default: "false",
 		Text: "Redirects plain HTTP to HTTPS (308) even when the host has no `tls` entry, as when TLS ends in front of Cardea.",
 		set:  parseBool(func(s *Settings) *bool { return &s.ForceSSLRedirect }),
+	},
+	{
+		Name: "hsts", Kind: Text,
+		Text: "`Strict-Transport-Security` of answers over TLS on the hosts that the Ingress declares in `tls`, such as `max-age=31536000; includeSubDomains` (further `; preload`), or `off`. Without it that of the class. It takes the place of what the backend sends. Clients keep to it for as long as it says: begin with a small `max-age`.",
+		set:  parseHSTS,
 	},
 	{
 		Name: "http2", Kind: Bool, Default: "true",

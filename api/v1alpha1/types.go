@@ -7,9 +7,9 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // Ingresses. An IngressClass names it in spec.parameters, with apiGroup cardea.dev,
 // kind IngressClassParameters and scope Cluster.
 //
-// Only spec.tls.policy, spec.tls.custom and spec.tls.policies are per class. The
-// rest is for the process as a whole and counts in the parameters of one class:
-// the one that --class names, else the oldest.
+// Only spec.tls.policy, spec.tls.custom, spec.tls.policies and spec.tls.hsts are
+// per class. The rest is for the process as a whole and counts in the parameters of
+// one class: the one that --class names, else the oldest.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,path=ingressclassparameters,singular=ingressclassparameters
@@ -188,6 +188,17 @@ type TLS struct {
 	// --watch-namespace it is one of that namespace.
 	// +optional
 	DefaultCertificate *SecretReference `json:"defaultCertificate,omitempty"`
+
+	// HSTS is the value of Strict-Transport-Security (RFC 6797) in answers over TLS on
+	// the hosts of the class that are declared in TLS, such as
+	// `max-age=31536000; includeSubDomains` (further `; preload`), or `off`. The
+	// annotation hsts overrules it. Unset, none is sent, because clients keep to it
+	// for as long as it says; with `--controller-name k8s.io/ingress-nginx` it is
+	// `max-age=31536000; includeSubDomains`, as there.
+	// +kubebuilder:validation:MaxLength=60
+	// +kubebuilder:validation:Pattern=`^(off|max-age=[0-9]{1,10}(; includeSubDomains)?(; preload)?)$`
+	// +optional
+	HSTS string `json:"hsts,omitempty"`
 
 	// HandshakeTimeout bounds the time from the accept of a connection to the end of
 	// its handshake. Unset, it is that of --handshake-timeout.

@@ -71,6 +71,9 @@ func (t *TLS) validate(at *field.Path) field.ErrorList {
 			errs = append(errs, field.Forbidden(at.Child("defaultCertificate"), "defaultCertificate is never served with unknownSNI reject"))
 		}
 	}
+	if t.HSTS != "" && !hsts.MatchString(t.HSTS) {
+		errs = append(errs, field.Invalid(at.Child("hsts"), t.HSTS, `want "max-age=SECONDS", with "; includeSubDomains" and "; preload" behind it if wanted, or "off"`))
+	}
 	errs = append(errs, t.HandshakeTimeout.validate(at.Child("handshakeTimeout"), 100*time.Millisecond, 10*time.Minute)...)
 	errs = append(errs, t.FirstByteTimeout.validate(at.Child("firstByteTimeout"), 100*time.Millisecond, 10*time.Minute)...)
 	if n := t.MaxConcurrentHandshakes; n < 0 || n > 1_000_000 {
@@ -101,6 +104,8 @@ func (l *HandshakeLog) validate(at *field.Path) (errs field.ErrorList) {
 
 // maxPolicies is the most policies of a class.
 const maxPolicies = 32
+
+var hsts = regexp.MustCompile(`^(off|max-age=[0-9]{1,10}(; includeSubDomains)?(; preload)?)$`)
 
 var policyName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 

@@ -222,11 +222,15 @@ func (b *hostBuild) route(c *candidate, declared bool) *snapshot.Route {
 		Origin: c.claim.at(c.field),
 		Policy: policy(c.claim.settings),
 	}
+	served := declared || c.claim.covered
+	if served {
+		r.Policy.HSTS = hstsOr(c.claim.settings.HSTS, b.overlay.of(c.claim.class).hsts)
+	}
 	if c.challenge {
 		r.Policy.ACME = true
 	} else {
 		s := c.claim.settings
-		r.Policy.RedirectHTTPS = s.ForceSSLRedirect || s.SSLRedirect && (declared || c.claim.covered)
+		r.Policy.RedirectHTTPS = s.ForceSSLRedirect || s.SSLRedirect && served
 		if b.isClosed(c.claim) {
 			r.Answer = &snapshot.Answer{Status: 503, Reason: "config_rejected"}
 			return r

@@ -335,7 +335,11 @@ func (in *ingress) readAnnotations(annotations map[string]string) {
 		case p.Annotation == nil:
 			in.judge(Warning, AnnotationUnknown, field, "Cardea knows no annotation %s; it has no effect. Correct its name or remove it.", p.Key)
 		case p.Annotation.Effect == annotation.Shapes:
-			in.judge(Warning, AnnotationInvalid, field, "%s: %v. The default %s applies.", p.Key, p.Err, p.Annotation.Default)
+			instead := "The default " + p.Annotation.Default + " applies."
+			if p.Annotation.Default == "" {
+				instead = "It has no effect."
+			}
+			in.judge(Warning, AnnotationInvalid, field, "%s: %v. %s", p.Key, p.Err, instead)
 		case !in.closable():
 			in.judge(Info, AnnotationInvalid, field, "%s: %v. The ACME challenge paths of this Ingress are served regardless.", p.Key, p.Err)
 		default:

@@ -46,6 +46,8 @@ type HandshakeLog struct {
 type overlay struct {
 	// classes holds the policies of the classes that have parameters.
 	classes map[string]*classPolicies
+	// without holds those of all others.
+	without *classPolicies
 
 	// What the parameters of the first class say, on top of the Options.
 	tlsPolicy                          *snapshot.TLSPolicy // nil: Intermediate
@@ -105,7 +107,7 @@ func (o *overlay) sameSpec(p *overlay) bool {
 
 // sameHosts reports whether hosts that were built with o would be the same with p.
 func (o *overlay) sameHosts(p *overlay) bool {
-	return o.tlsPolicy == p.tlsPolicy && o.ownership == p.ownership && maps.EqualFunc(o.classes, p.classes, (*classPolicies).equal)
+	return o.without != nil && o.without.equal(p.without) && o.tlsPolicy == p.tlsPolicy && o.ownership == p.ownership && maps.EqualFunc(o.classes, p.classes, (*classPolicies).equal)
 }
 
 // of returns the policies of a class.
@@ -113,12 +115,13 @@ func (o *overlay) of(class string) *classPolicies {
 	if c := o.classes[class]; c != nil {
 		return c
 	}
-	return withoutParameters
+	return o.without
 }
 
 func (t *Translator) compileParameters() overlay {
 	o := overlay{
 		classes:    map[string]*classPolicies{},
+		without:    t.withoutParameters(),
 		unknownSNI: t.opts.UnknownSNI,
 		ownership:  t.opts.HostOwnership,
 		trusted:    t.opts.TrustedCIDRs,
@@ -129,7 +132,7 @@ func (t *Translator) compileParameters() overlay {
 		if p == nil {
 			continue
 		}
-		c := t.compilePolicies(p, &o.verdicts)
+		c := t.compilePolicies(p, o.without, &o.verdicts)
 		o.classes[class.Name] = c
 		if i == 0 {
 			o.take(&p.Spec, c)
@@ -311,7 +314,7 @@ func defaultParameters() *v1alpha1.IngressClassParameters {
 // processWide returns the part of p that is not per class.
 func processWide(p *v1alpha1.IngressClassParameters) v1alpha1.IngressClassParametersSpec {
 	spec := p.Spec
-	spec.TLS.Policy, spec.TLS.Custom, spec.TLS.Policies = "", nil, nil
+	spec.TLS.Policy, spec.TLS.Custom, spec.TLS.Policies, spec.TLS.HSTS = "", nil, nil, ""
 	return spec
 }
 

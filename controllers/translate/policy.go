@@ -17,14 +17,36 @@ type classPolicies struct {
 	policy *snapshot.TLSPolicy
 	// named are those that Ingresses can name, the built-in ones among them.
 	named map[string]*snapshot.TLSPolicy
+	// hsts is that of hosts whose Ingress says nothing of it; "" is none.
+	hsts string
 }
 
 func (c *classPolicies) equal(d *classPolicies) bool {
-	return c.policy == d.policy && maps.Equal(c.named, d.named)
+	return c.policy == d.policy && maps.Equal(c.named, d.named) && c.hsts == d.hsts
 }
 
 // withoutParameters are the policies of a class that has no parameters.
-var withoutParameters = &classPolicies{policy: snapshot.Intermediate, named: builtIn()}
+func (t *Translator) withoutParameters() *classPolicies {
+	c := &classPolicies{policy: snapshot.Intermediate, named: builtIn()}
+	if t.opts.quirks() {
+		c.hsts = nginxHSTS
+	}
+	return c
+}
+
+// nginxHSTS is what ingress-nginx sends where nobody asks for anything else.
+const nginxHSTS = "max-age=31536000; includeSubDomains"
+
+// hstsOr returns what value asks for, or dflt if it says nothing.
+func hstsOr(value, dflt string) string {
+	switch value {
+	case "":
+		return dflt
+	case "off":
+		return ""
+	}
+	return value
+}
 
 func builtIn() map[string]*snapshot.TLSPolicy {
 	return map[string]*snapshot.TLSPolicy{
@@ -38,9 +60,10 @@ func (c *classPolicies) names() string {
 	return strings.Join(slices.Sorted(maps.Keys(c.named)), ", ")
 }
 
-// compilePolicies makes the policies of p, which is valid.
-func (t *Translator) compilePolicies(p *v1alpha1.IngressClassParameters, verdicts *[]Verdict) *classPolicies {
-	c := &classPolicies{named: builtIn()}
+// compilePolicies makes the policies of p, which is valid; without is what counts
+// where it says nothing.
+func (t *Translator) compilePolicies(p *v1alpha1.IngressClassParameters, without *classPolicies, verdicts *[]Verdict) *classPolicies {
+	c := &classPolicies{named: builtIn(), hsts: hstsOr(p.Spec.TLS.HSTS, without.hsts)}
 	compile := func(name, field string, from *v1alpha1.TLSPolicy) {
 		origin := parametersOrigin(p)
 		origin.Field = field

@@ -216,9 +216,9 @@ func (w *world) ingress(name types.NamespacedName) *networkingv1.Ingress {
 		in.Spec.IngressClassName = &class
 	}
 	in.Annotations = map[string]string{}
-	for _, key := range []string{"cardea.dev/ssl-redirect", "cardea.dev/proxy-body-size", "cardea.dev/auth-url", "cardea.dev/what", "cardea.dev/tls-policy", "cardea.dev/http2", "cardea.dev/ssl-ciphers"} {
+	for _, key := range []string{"cardea.dev/ssl-redirect", "cardea.dev/proxy-body-size", "cardea.dev/auth-url", "cardea.dev/what", "cardea.dev/tls-policy", "cardea.dev/http2", "cardea.dev/ssl-ciphers", "cardea.dev/hsts"} {
 		if w.chance(15) {
-			in.Annotations[key] = pick(w, "false", "8m", "https://auth.example.com", "modern", "named", "ECDHE-ECDSA-AES128-GCM-SHA256")
+			in.Annotations[key] = pick(w, "false", "8m", "https://auth.example.com", "modern", "named", "ECDHE-ECDSA-AES128-GCM-SHA256", "max-age=1")
 		}
 	}
 	if w.chance(40) {
@@ -305,6 +305,7 @@ func (w *world) classParameters(name string) *v1alpha1.IngressClassParameters {
 		p.Spec.TLS.UnknownSNI = pick(w, v1alpha1.UnknownSNIReject, v1alpha1.UnknownSNIDefaultCert)
 		p.Spec.TrustedCIDRs = []string{pick(w, "10.0.0.0/8", "192.0.2.0/24")}
 	}
+	p.Spec.TLS.HSTS = pick(w, "", "", "off", "max-age=300")
 	if w.chance(50) {
 		p.Spec.TLS.DefaultCertificate = &v1alpha1.SecretReference{Namespace: pick(w, "a", "b"), Name: pick(w, "s", "t")}
 		if p.Spec.TLS.UnknownSNI == v1alpha1.UnknownSNIReject && w.chance(90) {

@@ -90,6 +90,7 @@ type client struct {
 	conn     *outcome.Conn
 	status   int
 	location string
+	head     string
 }
 
 func newClient(conn *outcome.Conn, target, host string) *client {
@@ -103,7 +104,10 @@ func newClient(conn *outcome.Conn, target, host string) *client {
 }
 
 func (c *client) Head(res *message.Response) error {
-	c.status, c.location = res.Status, string(res.Fields.Get(message.Location))
+	c.status, c.location, c.head = res.Status, string(res.Fields.Get(message.Location)), ""
+	for f := range res.Fields.All() {
+		c.head += string(f.Name) + ": " + string(f.Value) + "\n"
+	}
 	return nil
 }
 

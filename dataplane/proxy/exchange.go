@@ -176,6 +176,11 @@ func (x *Exchange) sendHead(res *message.Response) *outcome.Error {
 	if l := x.proxy.leaving.Load(); l != nil && l.asks(time.Now(), rand.Float64()) {
 		x.d.Retire()
 	}
+	if x.plan != nil {
+		for _, phase := range x.plan.final {
+			phase(x, res)
+		}
+	}
 	err := downstream(x.d.Head(res))
 	if err != nil && err.Side != outcome.Downstream {
 		return err

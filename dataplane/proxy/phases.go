@@ -22,6 +22,9 @@ type UpstreamRequestPhase func(x *Exchange, req *message.Request) *outcome.Error
 // A ResponsePhase edits the head of a response.
 type ResponsePhase func(x *Exchange, res *message.Response) *outcome.Error
 
+// A HeadPhase edits the head that the client gets, as the last before it is sent.
+type HeadPhase func(x *Exchange, res *message.Response)
+
 // Hooks are the phases in which a filter takes part for one policy. Any may be
 // nil; the zero Hooks take no part at all.
 type Hooks struct {
@@ -36,6 +39,10 @@ type Hooks struct {
 	UpstreamResponse ResponsePhase
 	// Response runs after that, for each response of a backend.
 	Response ResponsePhase
+	// Head runs on every final head that the client gets once the route is known:
+	// that of a backend, and that of an answer of our own, be it a filter's or a
+	// failure. It runs again if the head could not be sent and another one is.
+	Head HeadPhase
 }
 
 // A Filter says in which phases it takes part under a policy. It is called once
@@ -59,6 +66,7 @@ type phases struct {
 	upstreamRequest  []UpstreamRequestPhase
 	upstreamResponse []ResponsePhase
 	response         []ResponsePhase
+	final            []HeadPhase
 }
 
 // Bind compiles r; [snapshot.Compile] calls it. The pool that r names must be in
@@ -115,6 +123,7 @@ func compile(policy snapshot.Policy, filters []Filter) *phases {
 		ph.upstreamRequest = appendSet(ph.upstreamRequest, h.UpstreamRequest, h.UpstreamRequest != nil)
 		ph.upstreamResponse = appendSet(ph.upstreamResponse, h.UpstreamResponse, h.UpstreamResponse != nil)
 		ph.response = appendSet(ph.response, h.Response, h.Response != nil)
+		ph.final = appendSet(ph.final, h.Head, h.Head != nil)
 	}
 	return ph
 }

@@ -162,6 +162,9 @@ type Policy struct {
 	RedirectHTTPS bool
 	// ACME marks the exact token path of an HTTP-01 solver: no redirect applies.
 	ACME bool
+	// HSTS is the value of Strict-Transport-Security in answers over TLS (RFC 6797
+	// §6.1); "" sends none.
+	HSTS string
 	// ConnectTimeout bounds one connect to an endpoint. 0 means 5 s.
 	ConnectTimeout time.Duration
 	// ReadTimeout bounds the wait for the next bytes of the response. 0 means 60 s.

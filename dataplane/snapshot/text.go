@@ -192,6 +192,7 @@ func (p Policy) text() string {
 	}
 	add(p.RedirectHTTPS, "redirect-https")
 	add(p.ACME, "acme")
+	add(p.HSTS != "", "hsts=%q", p.HSTS)
 	add(p.ConnectTimeout != 0, "connect-timeout=%s", p.ConnectTimeout)
 	add(p.ReadTimeout != 0, "read-timeout=%s", p.ReadTimeout)
 	add(p.SendTimeout != 0, "send-timeout=%s", p.SendTimeout)

@@ -21,7 +21,8 @@ type Seen struct {
 
 // Backend starts a backend on a loopback port and returns that port. It answers
 // with what it saw, in JSON, but for the paths /hang-up (it closes the connection
-// instead) and /ws (it takes any upgrade and sends back what it gets).
+// instead), /ws (it takes any upgrade and sends back what it gets) and /hsts (it
+// sends a Strict-Transport-Security of its own).
 func Backend(t testing.TB, name string) int {
 	t.Helper()
 	s := httptest.NewServer(handler(name))
@@ -48,6 +49,8 @@ func handler(name string) http.HandlerFunc {
 				_ = c.Close()
 			}
 			return
+		case "/hsts":
+			w.Header().Set("Strict-Transport-Security", "max-age=7")
 		case "/ws":
 			upgrade(w, r)
 			return

@@ -20,7 +20,9 @@ func TestScannersPolicyIntermediate(t *testing.T) {
 		"TLS1_2": "offered", "TLS1_3": "offered with final",
 		"cert_chain_of_trust <cert#1>": "passed.", "cert_chain_of_trust <cert#2>": "passed.",
 		"cert_keySize <cert#1>": "RSA 2048 bits", "cert_keySize <cert#2>": "EC 256 bits",
-		"heartbleed": "not vulnerable, no heartbeat extension", "secure_renego": "supported", "LUCKY13": "not vulnerable",
+		"heartbleed": "not vulnerable, no heartbeat extension", "secure_renego": "supported",
+		"HSTS_time": "365 days (=31536000 seconds) > 15552000 seconds", "HSTS_subdomains": "includes subdomains", "HSTS_preload": "domain IS marked for preloading",
+		"LUCKY13": "not vulnerable",
 	})
 	w.sslscan(t, intermediate).judge(t, "TLSv1.2", "TLSv1.3")
 }

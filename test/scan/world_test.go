@@ -40,7 +40,7 @@ spec: {controller: cardea.dev/ingress-controller}
 ---
 apiVersion: networking.k8s.io/v1
 kind: Ingress
-metadata: {name: shop, namespace: default}
+metadata: {name: shop, namespace: default, annotations: {cardea.dev/hsts: max-age=31536000; includeSubDomains; preload}}
 spec:
   ingressClassName: cardea
   tls:
