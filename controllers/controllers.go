@@ -182,6 +182,7 @@ func New(cfg Config) (*Controller, error) {
 		trouble:  make(map[string]string),
 		reach:    newReach(cfg.Logger, cfg.Metrics.Reachable),
 	}
+	c.reach.ready = c.ready
 	c.reach.watch(c.cfg.REST)
 	var err error
 	if c.election, err = newElection(cfg.Leader, c.cfg.REST, cfg.Logger); err != nil {
@@ -275,6 +276,13 @@ func (c *Controller) NotReady() string {
 		}
 	}
 	return why
+}
+
+// ready is whether the first full table is published.
+func (c *Controller) ready() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.notReady == ""
 }
 
 func (c *Controller) setNotReady(why string) {

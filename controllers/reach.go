@@ -22,6 +22,8 @@ type reach struct {
 	log logr.Logger
 	// changed, if set, is told whether the API server answers.
 	changed func(answers bool)
+	// ready, if set, says whether there is something published to serve.
+	ready func() bool
 	// began and back get a value when an outage begins, and when one is over that
 	// lasted.
 	began, back chan struct{}
@@ -77,7 +79,11 @@ func (r *reach) note(err error, now time.Time) {
 	}
 	switch {
 	case before == "" && text != "":
-		r.log.Info("the API server does not answer; what was published is served on", "error", text)
+		if r.ready == nil || r.ready() {
+			r.log.Info("the API server does not answer; what was published is served on", "error", text)
+		} else {
+			r.log.Info("not ready: the cluster has not been read yet, and the API server does not answer", "error", text)
+		}
 		signal(r.began)
 	case before != "" && text == "":
 		r.log.Info("the API server answers again", "after", now.Sub(since).Round(time.Millisecond).String())

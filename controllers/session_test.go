@@ -2,15 +2,35 @@ package controllers
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
+
+// TestReachLog: the log of a replica that has read nothing yet says that it is not
+// ready and why, that of another one that it serves on.
+func TestReachLog(t *testing.T) {
+	for ready, want := range map[bool]string{
+		false: "not ready: the cluster has not been read yet, and the API server does not answer",
+		true:  "the API server does not answer; what was published is served on",
+	} {
+		var log strings.Builder
+		r := newReach(funcr.New(func(_, args string) { log.WriteString(args) }, funcr.Options{}), nil)
+		r.ready = func() bool { return ready }
+		r.note(errors.New("connection refused"), time.Now())
+		if got := log.String(); !strings.Contains(got, want) || !strings.Contains(got, "connection refused") {
+			t.Errorf("ready %v: log = %s, want %q and the error", ready, got, want)
+		}
+	}
+}
 
 func TestReachTellsOfOutages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

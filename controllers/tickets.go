@@ -197,6 +197,10 @@ func (k *ticketKeeper) step(ctx context.Context) error {
 	}
 	ring, invalid := parseTicketRing(s.Data)
 	switch {
+	case len(s.Data) == 0 && !k.leading.Load():
+		return nil // an installation made it empty; the leader fills it
+	case len(s.Data) == 0:
+		ring = k.first()
 	case invalid == nil && !(k.leading.Load() && ring.due(k.now(), k.cfg.Rotation)):
 		return k.publish(ring)
 	case !k.leading.Load():
@@ -218,12 +222,17 @@ func (k *ticketKeeper) step(ctx context.Context) error {
 	return k.publish(ring)
 }
 
-func (k *ticketKeeper) create(ctx context.Context) error {
-	ring := newTicketRing(k.now())
+// first is the content of a Secret that has none: what the sessions of clients
+// know, if it was lost meanwhile.
+func (k *ticketKeeper) first() ticketRing {
 	if k.ring.current != nil {
-		// It was deleted: go on with what the sessions of clients know.
-		ring = k.ring
+		return k.ring
 	}
+	return newTicketRing(k.now())
+}
+
+func (k *ticketKeeper) create(ctx context.Context) error {
+	ring := k.first()
 	_, err := k.secrets.Create(ctx, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Name:   k.cfg.Secret,

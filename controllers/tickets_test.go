@@ -161,6 +161,18 @@ func TestTicketSecretInTrouble(t *testing.T) {
 			t.Errorf("the Secret is made anew with other keys (%v), want those in force", err)
 		}
 	})
+	t.Run("emptied", func(t *testing.T) {
+		s := w.secret()
+		s.Data = nil
+		if _, err := w.client.CoreV1().Secrets("cardea").Update(t.Context(), s, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		other.see()
+		leader.see()
+		if ring, err := parseTicketRing(w.secret().Data); err != nil || !ring.current.Equal(kept) {
+			t.Errorf("the Secret is filled with other keys (%v), want those in force", err)
+		}
+	})
 	t.Run("clock", func(t *testing.T) {
 		w.now = w.now.Add(-100 * DefaultTicketRotation)
 		if leader.see().Current.Equal(kept) {
@@ -175,6 +187,26 @@ func TestTicketSecretInTrouble(t *testing.T) {
 			t.Error("the leader uses keys that it could not write")
 		}
 	})
+}
+
+// TestTicketSecretMadeEmpty: an installation makes the Secret without content, so
+// that it goes with the installation; that is no trouble, and the leader fills it.
+func TestTicketSecretMadeEmpty(t *testing.T) {
+	w := newTicketWorld(t)
+	empty := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "tickets"}, Type: ticketsType}
+	if _, err := w.client.CoreV1().Secrets("cardea").Create(t.Context(), empty, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	leader, other := w.replica(true), w.replica(false)
+	if got := other.see(); got != nil {
+		t.Error("a replica has shared keys before the leader made any")
+	}
+	if !leader.see().Current.Equal(other.see().Current) {
+		t.Error("the replicas use different keys")
+	}
+	if strings.Contains(w.log.String(), "cannot be used") {
+		t.Errorf("the log calls an empty Secret trouble:\n%s", w.log.String())
+	}
 }
 
 func conflict(ktesting.Action) (bool, runtime.Object, error) {
