@@ -55,13 +55,14 @@ vet:
 	$(GO) vet ./...
 	$(GO) vet -tags envtest ./controllers/
 	$(GO) vet -tags e2e ./test/e2e
+	$(GO) vet -tags cluster ./test/cluster
 	$(GO) vet -tags soak ./test/soak
 	$(GO) vet -tags fips ./test/fips
 	$(GO) vet -tags scan ./test/scan
 
 .PHONY: lint
 lint: ## staticcheck; govulncheck where its database can be reached.
-	"$$(hack/tools/build staticcheck)"/staticcheck -tags envtest,e2e,soak,fips,scan ./...
+	"$$(hack/tools/build staticcheck)"/staticcheck -tags envtest,e2e,cluster,soak,fips,scan ./...
 	@if curl -sfo /dev/null --max-time 5 https://vuln.go.dev/index/db.json; then \
 	  "$$(hack/tools/build govulncheck)"/govulncheck ./...; \
 	else echo "govulncheck: its database cannot be reached from here; not run"; fi
@@ -126,9 +127,13 @@ soak: build ## All kinds of load on bin/cardea, each exchange held against its o
 	@CARDEA_BIN=$(CURDIR)/bin/cardea bin/soak.test -test.v -test.timeout 0 $(ARGS)
 
 .PHONY: e2e
-e2e: ## The program as a process against a real API server, in a network namespace of its own.
+e2e: ## The program against a real API server, the chart in a whole cluster (as root, or KUBECONFIG's), scanners.
 	test/e2e/run $(ARGS)
-	@[ -n "$(ARGS)" ] || $(MAKE) --no-print-directory scan
+	@[ -n "$(ARGS)" ] || $(MAKE) --no-print-directory e2e-cluster scan
+
+.PHONY: e2e-cluster
+e2e-cluster: ## The chart in a whole cluster: rollouts, outages; ARGS='-test.run X -outage 2m'.
+	test/cluster/run $(ARGS)
 
 .PHONY: cluster-up
 cluster-up: ## Start a Kubernetes cluster of one node in namespaces of its own; root only, hack/cluster.
