@@ -58,6 +58,9 @@ type Config struct {
 	// WatchNamespace restricts everything that has a namespace to one. Default
 	// all.
 	WatchNamespace string
+	// SecretNamespaces are the namespaces whose Secrets are read. What Ingresses of
+	// others name is told to be unreadable. Default all that are watched.
+	SecretNamespaces []string
 	// LastGoodAfterDelete is how long the certificate of a deleted Secret is
 	// served. Nil means [secrets.DefaultLastGoodAfterDelete], 0 ends it at once.
 	LastGoodAfterDelete *time.Duration
@@ -226,7 +229,7 @@ func New(cfg Config) (*Controller, error) {
 // Run runs until ctx ends. Nothing that the API server does or does not do makes
 // it return earlier.
 func (c *Controller) Run(ctx context.Context) error {
-	reader, err := newSecretReader(c.cfg.REST, c.cfg.WatchNamespace)
+	reader, err := newSecretReader(c.cfg.REST, c.secretNamespaces())
 	if err != nil {
 		return fmt.Errorf("controllers: %w", err)
 	}

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -85,11 +86,12 @@ func definite(err error) bool {
 
 // apiSecrets is the secretReader of a cluster.
 type apiSecrets struct {
-	client    typedcorev1.SecretsGetter
-	namespace string
+	client typedcorev1.SecretsGetter
+	// namespaces are those that may be read; none means all.
+	namespaces []string
 }
 
-func newSecretReader(config *rest.Config, namespace string) (secretReader, error) {
+func newSecretReader(config *rest.Config, namespaces []string) (secretReader, error) {
 	config = rest.CopyConfig(config)
 	// Protobuf carries the data as it is, JSON in base64.
 	config.ContentType = runtime.ContentTypeProtobuf
@@ -98,10 +100,15 @@ func newSecretReader(config *rest.Config, namespace string) (secretReader, error
 	if err != nil {
 		return nil, err
 	}
-	return apiSecrets{client, namespace}, nil
+	return apiSecrets{client, namespaces}, nil
 }
 
+// get does not ask for what nobody watches, even if it were allowed: a change of it
+// would not be seen.
 func (a apiSecrets) get(ctx context.Context, name types.NamespacedName) (*corev1.Secret, error) {
+	if len(a.namespaces) > 0 && !slices.Contains(a.namespaces, name.Namespace) {
+		return nil, apierrors.NewForbidden(corev1.Resource("secrets"), name.Name, errors.New("the Secrets of its namespace are not read"))
+	}
 	secret, err := a.client.Secrets(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
 	if err != nil {
 		return nil, err // not the empty object that comes with it
@@ -110,9 +117,21 @@ func (a apiSecrets) get(ctx context.Context, name types.NamespacedName) (*corev1
 }
 
 func (a apiSecrets) list(ctx context.Context, each func(*corev1.Secret)) error {
+	if len(a.namespaces) == 0 {
+		return a.listIn(ctx, metav1.NamespaceAll, each)
+	}
+	for _, namespace := range a.namespaces {
+		if err := a.listIn(ctx, namespace, each); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a apiSecrets) listIn(ctx context.Context, namespace string, each func(*corev1.Secret)) error {
 	options := metav1.ListOptions{FieldSelector: "type=" + string(corev1.SecretTypeTLS), Limit: listPage}
 	for {
-		page, err := a.client.Secrets(a.namespace).List(ctx, options)
+		page, err := a.client.Secrets(namespace).List(ctx, options)
 		if err != nil {
 			return err
 		}

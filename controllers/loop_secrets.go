@@ -171,6 +171,9 @@ func (l *loop) readFailed(r read, e *reading, now time.Time) {
 	case apierrors.IsForbidden(r.err):
 		l.count("forbidden")
 		problem = "the API server forbids Cardea to read it"
+		if names := l.c.secretNamespaces(); len(names) > 0 && !slices.Contains(names, r.name.Namespace) {
+			problem = "Cardea reads the Secrets of some namespaces alone, and its is none of them"
+		}
 		e.failures = max(e.failures, readGiveUp) // asking again will not help soon
 	default:
 		l.count("error")

@@ -153,12 +153,12 @@ func (c *Controller) managerOptions() manager.Options {
 			return unawaited{c}, err
 		},
 		Cache: cache.Options{
-			DefaultNamespaces:        namespaces(c.cfg.WatchNamespace),
+			DefaultNamespaces:        namespaces(c.watchNamespaces()...),
 			DefaultTransform:         slim,
 			DefaultWatchErrorHandler: c.watchFailed,
 			ByObject: map[client.Object]cache.ByObject{
 				&corev1.Service{}: {Namespaces: c.serviceNamespaces()},
-				secretMetadata():  {Transform: slimSecret, Field: notHelm},
+				secretMetadata():  {Transform: slimSecret, Field: notHelm, Namespaces: namespaces(c.secretNamespaces()...)},
 			},
 		},
 	}
@@ -172,17 +172,38 @@ type unawaited struct{ cache.Cache }
 
 func (unawaited) WaitForCacheSync(context.Context) bool { return true }
 
-func namespaces(one string) map[string]cache.Config {
-	if one == "" {
+// watchNamespaces and secretNamespaces return the namespaces to watch; none means
+// all.
+func (c *Controller) watchNamespaces() []string {
+	if c.cfg.WatchNamespace == "" {
 		return nil
 	}
-	return map[string]cache.Config{one: {}}
+	return []string{c.cfg.WatchNamespace}
+}
+
+func (c *Controller) secretNamespaces() []string {
+	if len(c.cfg.SecretNamespaces) > 0 {
+		return c.cfg.SecretNamespaces
+	}
+	return c.watchNamespaces()
+}
+
+// namespaces returns nil, which means all, for none.
+func namespaces(names ...string) map[string]cache.Config {
+	if len(names) == 0 {
+		return nil
+	}
+	all := make(map[string]cache.Config, len(names))
+	for _, name := range names {
+		all[name] = cache.Config{}
+	}
+	return all
 }
 
 // serviceNamespaces adds the one Service whose address is published to the
 // watched namespace.
 func (c *Controller) serviceNamespaces() map[string]cache.Config {
-	all := namespaces(c.cfg.WatchNamespace)
+	all := namespaces(c.watchNamespaces()...)
 	publish := c.cfg.Status.PublishService
 	if all != nil && publish.Name != "" && publish.Namespace != c.cfg.WatchNamespace {
 		all[publish.Namespace] = cache.Config{FieldSelector: fields.OneTermEqualSelector("metadata.name", publish.Name)}

@@ -60,6 +60,7 @@ func TestUsageErrors(t *testing.T) {
 		{"explain https://a.example.com --manifests DIR --admin 127.0.0.1:1", "exclude each other"},
 		{"controller --publish-service name", "want NAMESPACE/NAME"},
 		{"controller --publish-service a/b --publish-address 192.0.2.1", "exclude each other"},
+		{"controller --watch-namespace a --secret-namespaces b", "exclude each other"},
 		{"controller --events-client-address some", "want full, prefix or none"},
 		{"controller --default-ssl-certificate x", "want NAMESPACE/NAME"},
 		{"controller --shutdown-delay 1s --shutdown-grace-period 1", "are the same"},

@@ -24,6 +24,7 @@ import (
 type clusterSettings struct {
 	settings
 	kubeconfig, watchNamespace        string
+	secretNamespaces                  []string
 	configMap                         string
 	publishService                    string
 	publishAddresses                  []string
@@ -86,6 +87,7 @@ func newController() *cobra.Command {
 	setDefault(f, "external-https-port", "443")
 	f.StringVar(&s.kubeconfig, "kubeconfig", "", "Kubeconfig file of the cluster to serve; without it $KUBECONFIG, or the cluster that this runs in.")
 	f.StringVar(&s.watchNamespace, "watch-namespace", "", "Namespace to serve; all without it.")
+	f.StringSliceVar(&s.secretNamespaces, "secret-namespaces", nil, "Namespaces whose Secrets are read; what Ingresses of others name is told to be unreadable. All without it.")
 	f.StringVar(&s.configMap, "configmap", "", "NAMESPACE/NAME of the ConfigMap with settings for all Ingresses; none is applied by this version.")
 	f.StringVar(&s.publishService, "publish-service", "", "NAMESPACE/NAME of the Service whose addresses go into the status of Ingresses.")
 	f.StringSliceVar(&s.publishAddresses, "publish-address", nil, "Addresses that go into the status of Ingresses instead.")
@@ -133,6 +135,9 @@ func (s *clusterSettings) parse(f *pflag.FlagSet) error {
 			return usage("--shutdown-delay and --shutdown-grace-period are the same; give one")
 		}
 		s.shutdownDelay = time.Duration(s.shutdownGraceSeconds) * time.Second
+	}
+	if s.watchNamespace != "" && len(s.secretNamespaces) > 0 {
+		return usage("--watch-namespace and --secret-namespaces exclude each other")
 	}
 	if s.publishService != "" && len(s.publishAddresses) > 0 {
 		return usage("--publish-service and --publish-address exclude each other")
@@ -213,14 +218,17 @@ func (s *clusterSettings) run(cmd *cobra.Command) error {
 		p.log.Warn("the settings of the ConfigMap are not applied by this version", "configmap", s.configMap)
 	}
 	c, err := controllers.New(controllers.Config{
-		REST:           config,
-		Publisher:      p.board,
-		Translate:      p.options(),
-		WatchNamespace: s.watchNamespace,
-		Events:         events,
-		Leader:         controllers.LeaderConfig{Namespace: s.namespace, Lease: s.electionID, Identity: s.pod},
-		Status:         s.status(),
-		Tickets:        controllers.TicketsConfig{Secret: s.ticketSecret, Rotation: s.ticketRotation},
+		REST:      config,
+		Publisher: p.board,
+		Translate: p.options(),
+		Events:    events,
+
+		WatchNamespace:   s.watchNamespace,
+		SecretNamespaces: s.secretNamespaces,
+
+		Leader:  controllers.LeaderConfig{Namespace: s.namespace, Lease: s.electionID, Identity: s.pod},
+		Status:  s.status(),
+		Tickets: controllers.TicketsConfig{Secret: s.ticketSecret, Rotation: s.ticketRotation},
 		Process: func(params translate.Process) {
 			p.takeProcess(params)
 			events.SetClientAddress(controllers.ClientAddress(params.EventsClientAddress))

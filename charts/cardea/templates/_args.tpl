@@ -44,6 +44,9 @@ Flags. What values say comes first; controller.extraArgs may say otherwise.
 {{- with include "cardea.scopeNamespace" . }}
 {{- $_ := set $args "watch-namespace" . }}
 {{- end }}
+{{- if and (eq .Values.rbac.secrets "namespaces") (not $c.scope.enabled) }}
+{{- $_ := set $args "secret-namespaces" (join "," (uniq .Values.rbac.secretNamespaces)) }}
+{{- end }}
 {{- with include "cardea.publishService" . }}
 {{- $_ := set $args "publish-service" . }}
 {{- end }}
