@@ -132,6 +132,15 @@ func find(t *testing.T, list []object, kind, name string) object {
 	return found
 }
 
+func yamlOf(t *testing.T, o any) string {
+	t.Helper()
+	out, err := yaml.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
 // hold compares a generated file with what it should be, or writes it.
 func hold(t *testing.T, path, want string) {
 	t.Helper()
