@@ -18,7 +18,7 @@ func TestKustomize(t *testing.T) {
 		t.Fatal(err)
 	}
 	hold(t, filepath.Join(root, "config", "install.yaml"),
-		"# Generated from config by `make chart ARGS=-update`; do not edit.\n"+built)
+		"# Generated from config by make generate; do not edit.\n"+built)
 
 	base := byName(t, objects(t, built))
 	delete(base, "Namespace /cardea")

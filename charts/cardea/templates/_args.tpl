@@ -3,9 +3,9 @@ The time that requests in flight have when a pod ends.
 */}}
 {{- define "cardea.shutdownTimeout" -}}
 {{- $c := .Values.controller }}
-{{- $left := sub (sub $c.terminationGracePeriodSeconds $c.shutdownDelaySeconds) 5 }}
+{{- $left := sub (sub $c.terminationGracePeriodSeconds $c.shutdownDelaySeconds) 10 }}
 {{- if lt (int $left) 1 }}
-{{- fail (printf "controller.terminationGracePeriodSeconds %v: want at least controller.shutdownDelaySeconds (%v) and 6 more, else pods are killed while requests are in flight" $c.terminationGracePeriodSeconds $c.shutdownDelaySeconds) }}
+{{- fail (printf "controller.terminationGracePeriodSeconds %v: want at least controller.shutdownDelaySeconds (%v) and 11 more, else pods are killed while requests are in flight" $c.terminationGracePeriodSeconds $c.shutdownDelaySeconds) }}
 {{- end }}
 {{- $left }}
 {{- end }}
@@ -49,6 +49,9 @@ Flags. What values say comes first; controller.extraArgs may say otherwise.
 {{- end }}
 {{- with include "cardea.publishService" . }}
 {{- $_ := set $args "publish-service" . }}
+{{- end }}
+{{- with include "cardea.publishNodes" . }}
+{{- $_ := set $args "publish-node-addresses" . }}
 {{- end }}
 {{- $_ := set $args "election-id" (include "cardea.electionID" .) }}
 {{- $_ := set $args "session-ticket-secret" (include "cardea.ticketSecret" .) }}

@@ -93,13 +93,25 @@ Where things are.
 {{- $c := .Values.controller }}
 {{- $x := $c.extraArgs }}
 {{- if or (hasKey $x "publish-service") (hasKey $x "publish-address") (hasKey $x "publish-status-address") }}
-{{- index $x "publish-service" }}
+{{- index $x "publish-service" | default "" }}
 {{- else if and $c.publishService.enabled $c.publishService.pathOverride }}
 {{- tpl $c.publishService.pathOverride . }}
 {{- else if and $c.publishService.enabled $c.service.enabled $c.service.external.enabled }}
 {{- printf "%s/%s" (include "cardea.namespace" .) (include "cardea.fullname" .) }}
 {{- else if and $c.publishService.enabled $c.service.enabled $c.service.internal.enabled }}
 {{- printf "%s/%s-internal" (include "cardea.namespace" .) (include "cardea.fullname" .) }}
+{{- end }}
+{{- end }}
+
+{{/*
+Which addresses of the nodes go into the status, if no Service's do.
+*/}}
+{{- define "cardea.publishNodes" -}}
+{{- $x := .Values.controller.extraArgs }}
+{{- if hasKey $x "publish-node-addresses" }}
+{{- index $x "publish-node-addresses" | default "" }}
+{{- else if and (not (include "cardea.publishService" .)) (not (or (hasKey $x "publish-address") (hasKey $x "publish-status-address"))) (ne (toString (index $x "update-status")) "false") }}
+{{- or .Values.controller.reportNodeInternalIp (eq (toString (index $x "report-node-internal-ip-address")) "true") | ternary "internal" "external" }}
 {{- end }}
 {{- end }}
 

@@ -23,7 +23,6 @@ controller.maxmindLicenseKey|GeoIP is not supported
 controller.opentelemetry.enabled|traces are not supported
 controller.podSecurityPolicy|Kubernetes has none any more
 controller.proxySetHeaders|request headers for all Ingresses are not supported
-controller.reportNodeInternalIp|addresses of nodes are not written; set controller.extraArgs.publish-address
 controller.scope.namespaceSelector|one namespace or all are served; set controller.scope.namespace
 controller.service.nodePorts.tcp|only HTTP and TLS are served
 controller.service.nodePorts.udp|only HTTP and TLS are served
