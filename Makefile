@@ -131,7 +131,7 @@ e2e: ## The program against a real API server, the chart in a whole cluster (as 
 	@[ -n "$(ARGS)" ] || $(MAKE) --no-print-directory e2e-cluster scan
 
 .PHONY: e2e-cluster
-e2e-cluster: ## The chart in a whole cluster: rollouts, outages; ARGS='-test.run X -outage 2m'.
+e2e-cluster: ## The chart in a whole cluster: rollouts, outages, cert-manager; ARGS='-test.run X -rotate 10m'.
 	test/cluster/run $(ARGS)
 
 .PHONY: cluster-up
