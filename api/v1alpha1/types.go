@@ -220,6 +220,13 @@ type TLS struct {
 	// +optional
 	MaxConcurrentHandshakes int32 `json:"maxConcurrentHandshakes,omitempty"`
 
+	// OnRotate is what becomes of connections when the certificate that they were
+	// made with is replaced: `keep` lets them go on, `drain` asks their clients to
+	// connect anew, each with the next answer (Connection: close, GOAWAY). Unset, it
+	// is that of --tls-on-rotate.
+	// +optional
+	OnRotate OnRotate `json:"onRotate,omitempty"`
+
 	// HandshakeLog says which handshakes get a record in the handshake log, and what
 	// of them is written. What it leaves open is that of the flags --handshake-log….
 	// +optional
@@ -331,6 +338,16 @@ const (
 	PolicyIntermediate PolicyName = "intermediate"
 	PolicyModern       PolicyName = "modern"
 	PolicyCustom       PolicyName = "custom"
+)
+
+// OnRotate is what becomes of connections whose certificate is replaced.
+// +kubebuilder:validation:Enum=keep;drain
+type OnRotate string
+
+// The values of OnRotate.
+const (
+	OnRotateKeep  OnRotate = "keep"
+	OnRotateDrain OnRotate = "drain"
 )
 
 // UnknownSNI is the treatment of clients that ask for no declared host.

@@ -65,6 +65,9 @@ func (t *TLS) validate(at *field.Path) field.ErrorList {
 	if t.UnknownSNI != "" {
 		errs = append(errs, oneOf(at.Child("unknownSNI"), t.UnknownSNI, UnknownSNIReject, UnknownSNIDefaultCert)...)
 	}
+	if t.OnRotate != "" {
+		errs = append(errs, oneOf(at.Child("onRotate"), t.OnRotate, OnRotateKeep, OnRotateDrain)...)
+	}
 	if t.DefaultCertificate != nil {
 		errs = append(errs, t.DefaultCertificate.validate(at.Child("defaultCertificate"))...)
 		if t.UnknownSNI == UnknownSNIReject {

@@ -27,6 +27,7 @@ type settings struct {
 	operatorFiles                             operatorFiles
 	enableOCSP                                bool
 	tlsReload                                 bool
+	tlsOnRotate                               string
 	tlsReloadInterval                         time.Duration
 	logFormat, logLevel                       string
 	accessLog, logQuery                       bool
@@ -58,6 +59,7 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	s.operatorFiles.bind(f)
 	f.BoolVar(&s.tlsReload, "tls-reload", true, "Follow the files with certificates, keys and revocation lists that flags name; SIGHUP reads them in any case.")
 	f.DurationVar(&s.tlsReloadInterval, "tls-reload-interval", files.DefaultInterval, "How often these files are looked at where nothing tells of a change.")
+	f.StringVar(&s.tlsOnRotate, "tls-on-rotate", "keep", "What becomes of connections whose certificate is replaced: keep lets them go on, drain asks their clients to connect anew.")
 	f.StringVar(&s.logFormat, "log-format", "json", "Format of all logs: json or text.")
 	f.StringVar(&s.logLevel, "log-level", "info", "Least level of the program's own log: debug, info, warn or error.")
 	f.BoolVar(&s.accessLog, "access-log", true, "Write a record for every request to the standard output.")
@@ -118,6 +120,9 @@ func (s *settings) check() error {
 	}
 	if s.tlsReloadInterval < time.Second {
 		return usage("--tls-reload-interval %v: want 1s or more", s.tlsReloadInterval)
+	}
+	if s.tlsOnRotate != "keep" && s.tlsOnRotate != "drain" {
+		return usage("--tls-on-rotate %q: want keep or drain", s.tlsOnRotate)
 	}
 	if _, err := observe.ParseHandshakeMode(s.handshakeLog); err != nil {
 		return usage("--handshake-log %q: want all, failures or off", s.handshakeLog)
@@ -181,5 +186,5 @@ func (s *settings) level() (slog.Level, error) {
 // options is how Kubernetes objects are translated. The default certificate is
 // none of it: [board] adds it.
 func (s *settings) options() translate.Options {
-	return translate.Options{ControllerName: s.controllerName, Class: s.class, WithoutClass: s.withoutClass, SSLPassthrough: s.sslPassthrough, FIPS: fips140.Enabled()}
+	return translate.Options{ControllerName: s.controllerName, Class: s.class, WithoutClass: s.withoutClass, SSLPassthrough: s.sslPassthrough, DrainOnRotate: s.tlsOnRotate == "drain", FIPS: fips140.Enabled()}
 }

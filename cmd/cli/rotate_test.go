@@ -5,10 +5,14 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
 
 	"github.com/cardea-dev/cardea/test/harness"
 )
@@ -143,4 +147,149 @@ func TestRow76OneOfMany(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestRow74DrainOnRotate: if wanted, the clients of a host whose certificate was
+// replaced are asked to leave, each with its next answer; what is under way ends in
+// peace, and the connections of other hosts are left alone. Parameters of the class
+// say so, too.
+func TestRow74DrainOnRotate(t *testing.T) {
+	const class = `apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: cardea}
+spec:
+  controller: cardea.dev/ingress-controller
+  parameters: {apiGroup: cardea.dev, kind: IngressClassParameters, name: drain}
+---
+apiVersion: cardea.dev/v1alpha1
+kind: IngressClassParameters
+metadata: {name: drain}
+spec: {tls: {onRotate: drain}}
+`
+	for _, tc := range []struct {
+		name, class string
+		flags       []string
+	}{
+		{"by flag", "", []string{"--tls-on-rotate", "drain"}},
+		{"by parameters", class, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) { testDrainOnRotate(t, tc.class, tc.flags) })
+	}
+}
+
+func testDrainOnRotate(t *testing.T, class string, flags []string) {
+	dir, ca := t.TempDir(), harness.NewAuthority(t)
+	arrived, finish := make(chan struct{}), make(chan struct{})
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			close(arrived)
+			<-finish
+		}
+		fmt.Fprint(w, "whole")
+	}))
+	t.Cleanup(backend.Close)
+	leaf := harness.Leaf{Names: []string{"shop.example.com"}}
+	harness.Write(t, dir, "shop.yaml", shop)
+	harness.Write(t, dir, "other.yaml", strings.NewReplacer("shop.example.com", "other.example.com", "plain.example.com", "none.example.com",
+		"{name: shop,", "{name: other,", "shop-tls", "other-tls").Replace(shop))
+	harness.Write(t, dir, "services.yaml", harness.Service("shop", "web", backend.Listener.Addr().(*net.TCPAddr).Port))
+	harness.Write(t, dir, "tls.yaml", ca.Secret("shop", "shop-tls", leaf))
+	harness.Write(t, dir, "other-tls.yaml", ca.Secret("shop", "other-tls", harness.Leaf{Names: []string{"other.example.com"}}))
+	if class != "" {
+		harness.Write(t, dir, "class.yaml", class)
+	}
+	p := harness.Serve(t, dir, flags...)
+	dial := func(name, protocol string) *tls.Conn {
+		t.Helper()
+		c, err := tls.Dial("tcp", p.HTTPS, &tls.Config{ServerName: name, RootCAs: ca.Pool(), NextProtos: []string{protocol}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		if err := c.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	get := func(c *tls.Conn, host string) *http.Response {
+		t.Helper()
+		fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host)
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if body, err := io.ReadAll(res.Body); err != nil || string(body) != "whole" {
+			t.Fatalf("GET https://%s/: %d, %q, %v", host, res.StatusCode, body, err)
+		}
+		return res
+	}
+	two := func(c *tls.Conn) *http2.ClientConn {
+		t.Helper()
+		cc, err := new(http2.Transport).NewClientConn(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cc
+	}
+	trip := func(cc *http2.ClientConn, path string) error {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://shop.example.com"+path, nil)
+		if err != nil {
+			return err
+		}
+		res, err := cc.RoundTrip(req)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		if body, err := io.ReadAll(res.Body); err != nil || string(body) != "whole" {
+			return fmt.Errorf("%d, %q, %v", res.StatusCode, body, err)
+		}
+		return nil
+	}
+	one, other := dial("shop.example.com", "http/1.1"), dial("other.example.com", "http/1.1")
+	if res := get(one, "shop.example.com"); res.Close {
+		t.Error("before the rotation the connection ends")
+	}
+	multiplexed := two(dial("shop.example.com", "h2"))
+	slow := make(chan error, 1)
+	go func() { slow <- trip(multiplexed, "/slow") }()
+	<-arrived
+
+	before := one.ConnectionState().PeerCertificates[0].SerialNumber.String()
+	p.Write("tls.yaml", ca.Secret("shop", "shop-tls", leaf))
+	var fresh *tls.Conn
+	p.Until("new connections get the new certificate", func() error {
+		if fresh = dial("shop.example.com", "http/1.1"); fresh.ConnectionState().PeerCertificates[0].SerialNumber.String() == before {
+			return fmt.Errorf("still the old one")
+		}
+		return nil
+	})
+
+	if res := get(one, "shop.example.com"); !res.Close {
+		t.Error("HTTP/1.1: the answer after the rotation lacks Connection: close")
+	}
+	if n, err := one.Read(make([]byte, 1)); n > 0 || err != io.EOF {
+		t.Errorf("HTTP/1.1: behind it: %d bytes, %v, want the end", n, err)
+	}
+	if err := trip(multiplexed, "/"); err != nil {
+		t.Errorf("HTTP/2: a request after the rotation: %v, want it to be served", err)
+	}
+	p.Until("HTTP/2: GOAWAY", func() error {
+		if !multiplexed.State().Closing {
+			return fmt.Errorf("the client knows of none")
+		}
+		return nil
+	})
+	close(finish)
+	if err := <-slow; err != nil {
+		t.Errorf("HTTP/2: a request that was under way: %v, want it to end in peace", err)
+	}
+	if res := get(other, "other.example.com"); res.Close {
+		t.Error("the connection of another host ends, too")
+	}
+	if res := get(fresh, "shop.example.com"); res.Close {
+		t.Error("a connection with the new certificate ends")
+	}
+	wantMetric(t, p, `cardea_connections_total{listener="https",reason="certificate_replaced"} 2`)
 }

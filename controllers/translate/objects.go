@@ -123,6 +123,8 @@ type Options struct {
 	UnknownSNI         snapshot.UnknownSNI
 	DefaultCertificate *snapshot.Certificate
 	TrustedCIDRs       []netip.Prefix
+	// DrainOnRotate goes into the Spec if parameters do not say otherwise.
+	DrainOnRotate bool
 	// WatchNamespace is the one namespace whose objects are there; "" is all.
 	WatchNamespace string
 	// Files is what files of the operator say for all Ingresses.

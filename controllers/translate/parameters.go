@@ -56,6 +56,7 @@ type overlay struct {
 	trusted                            []netip.Prefix
 	handshakeTimeout, firstByteTimeout time.Duration
 	maxHandshakes                      int
+	drainOnRotate                      bool
 	connections                        *snapshot.ConnectionPolicy
 	defaultSecret                      namedDefault
 	process                            *Process
@@ -102,7 +103,7 @@ func (t *Translator) applyParameters() {
 func (o *overlay) sameSpec(p *overlay) bool {
 	return o.tlsPolicy == p.tlsPolicy && o.unknownSNI == p.unknownSNI && slices.Equal(o.trusted, p.trusted) &&
 		o.handshakeTimeout == p.handshakeTimeout && o.firstByteTimeout == p.firstByteTimeout && o.maxHandshakes == p.maxHandshakes &&
-		o.connections == p.connections
+		o.drainOnRotate == p.drainOnRotate && o.connections == p.connections
 }
 
 // sameHosts reports whether hosts that were built with o would be the same with p.
@@ -126,6 +127,8 @@ func (t *Translator) compileParameters() overlay {
 		ownership:  t.opts.HostOwnership,
 		trusted:    t.opts.TrustedCIDRs,
 		process:    &Process{},
+
+		drainOnRotate: t.opts.DrainOnRotate,
 	}
 	for i, class := range t.servedClasses() {
 		p := t.parametersOf(class, &o.verdicts)
@@ -172,6 +175,9 @@ func (o *overlay) take(spec *v1alpha1.IngressClassParametersSpec, policies *clas
 	o.handshakeTimeout = spec.TLS.HandshakeTimeout.Value()
 	o.firstByteTimeout = spec.TLS.FirstByteTimeout.Value()
 	o.maxHandshakes = int(spec.TLS.MaxConcurrentHandshakes)
+	if spec.TLS.OnRotate != "" {
+		o.drainOnRotate = spec.TLS.OnRotate == v1alpha1.OnRotateDrain
+	}
 	o.process.EventsClientAddress = string(spec.Events.ClientAddress)
 	o.process.HandshakeLog = handshakeLog(&spec.TLS.HandshakeLog)
 	if spec.LastGoodAfterDelete != "" {

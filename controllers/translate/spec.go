@@ -25,6 +25,7 @@ func (t *Translator) spec(hosts changed[snapshot.Host], pools changed[snapshot.P
 		UnknownSNI:         unknownSNI,
 		DefaultCertificate: certificate,
 		TLSPolicy:          t.overlay.tlsPolicy,
+		DrainOnRotate:      t.overlay.drainOnRotate,
 		HandshakeTimeout:   t.overlay.handshakeTimeout,
 		FirstByteTimeout:   t.overlay.firstByteTimeout,
 		MaxHandshakes:      t.overlay.maxHandshakes,

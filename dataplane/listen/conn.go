@@ -257,12 +257,20 @@ func (l *Listener) end(c *conn, nc net.Conn) {
 		c.info.Reason = c.hs.Reason
 	case l.cutting.Load() && byCut(c.info.Reason):
 		c.info.Reason = outcome.Shutdown
+	case c.info.Outdated() && byLeaving(c.info.Reason):
+		c.info.Reason = outcome.CertificateReplaced
 	}
 	if c.info.Reason == outcome.Shutdown {
 		l.cut.Add(1)
 	}
 	c.report()
 	l.remove(c)
+}
+
+// byLeaving reports whether a connection whose client was asked to leave may end
+// with the reason.
+func byLeaving(reason outcome.Reason) bool {
+	return reason == "" || reason == outcome.OK || reason == outcome.Draining
 }
 
 // byCut reports whether a connection that is cut may end with the reason: its

@@ -11,6 +11,7 @@ package outcome
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
@@ -70,6 +71,9 @@ type Conn struct {
 	// TLS is nil on a plain connection and before the handshake has ended.
 	TLS *Handshake
 
+	// outdated is set by Outdate, and accessed atomically.
+	outdated uint32
+
 	// At the end:
 
 	// Reason is why the connection ended, OK for the ordinary ends.
@@ -79,6 +83,14 @@ type Conn struct {
 	BytesIn, BytesOut int64
 	Requests          int
 }
+
+// Outdate notes that the client was asked to leave because the certificate that the
+// connection was made with has been replaced. It may be called by any goroutine that
+// serves the connection.
+func (c *Conn) Outdate() { atomic.StoreUint32(&c.outdated, 1) }
+
+// Outdated reports whether Outdate was called.
+func (c *Conn) Outdated() bool { return atomic.LoadUint32(&c.outdated) != 0 }
 
 // A Handshake is one TLS handshake, finished or not.
 type Handshake struct {

@@ -55,6 +55,10 @@ const (
 	Draining Reason = "draining"
 )
 
+// CertificateReplaced: the client of a connection was asked to leave, see
+// [Conn.Outdate].
+const CertificateReplaced Reason = "certificate_replaced"
+
 // Why a connection was turned away before anything else was read from it.
 const (
 	FilteredDenied      Reason = "filtered_denied"

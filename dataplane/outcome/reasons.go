@@ -84,6 +84,7 @@ var infos = []Info{
 
 	{Shed, cn, 0, "too many connections or handshakes at once", "Add replicas, or raise the limit."},
 	{Draining, cn, 0, "Cardea is shutting down; nothing was under way on it, or what was has ended", ""},
+	{CertificateReplaced, cn, 0, "the certificate that the connection was made with was replaced, and the client was asked to connect anew", "Ordinary after a rotation, with spec.tls.onRotate or --tls-on-rotate set to drain."},
 	{FilteredDenied, cn, 0, "the client's address is denied", "Correct connections.deny or --connections-deny."},
 	{FilteredNotAllowed, cn, 0, "the client's address is not among those allowed", "Correct connections.allow or --connections-allow. Behind a load balancer that does not pass the client's address on, all clients have the load balancer's."},
 	{FilteredRate, cn, 0, "the client's address opens connections faster than allowed", "Let the client keep its connections, or raise connections.newPerSecondPerIP or --connections-rate-per-address."},

@@ -161,7 +161,22 @@ func (x *Exchange) prove() (*snapshot.ClientAuth, *outcome.Error) {
 		x.d.Retire()
 		return nil, errMisdirected
 	}
+	if x.snap.Spec.DrainOnRotate {
+		x.leaveIfOutdated()
+	}
 	return auth, nil
+}
+
+// leaveIfOutdated asks the client to leave, behind this answer, if the certificate
+// of the connection is not served any more. The connections of a host go one after
+// the other that way, each as it is used; what is idle carries nothing.
+func (x *Exchange) leaveIfOutdated() {
+	t := x.conn.TLS
+	if t == nil || t.Certificate == nil || x.snap.Serves(t.SNI, t.Certificate.Digest) {
+		return
+	}
+	x.conn.Outdate()
+	x.d.Retire()
 }
 
 // lastForward answers an OPTIONS request that may go no further.

@@ -88,6 +88,22 @@ func (s *Snapshot) ServerName(sni string) *Host {
 	return nil
 }
 
+// Serves reports whether a client that asks for a (lower-case) server name can still
+// be served the certificate with that digest: by the declared host, or, if it has
+// none, as the default one. It does not allocate.
+func (s *Snapshot) Serves(sni, digest string) bool {
+	if h := s.declared(sni); h != nil && len(h.spec.TLS.Certificates) > 0 {
+		for _, c := range h.spec.TLS.Certificates {
+			if c.Digest == digest {
+				return true
+			}
+		}
+		return false
+	}
+	d := s.Spec.DefaultCertificate
+	return d != nil && d.Digest == digest
+}
+
 // ServerNameSecurity returns what a connection for a (lower-case) server name has
 // to prove: the demand of the host that [Snapshot.ServerName] returns. It does
 // not allocate.

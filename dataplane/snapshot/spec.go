@@ -48,6 +48,9 @@ type Spec struct {
 	// TLSPolicy is that of every host that has none of its own, and of clients that
 	// name no declared host. Nil means [Intermediate].
 	TLSPolicy *TLSPolicy
+	// DrainOnRotate asks the clients of connections to leave, each with its next
+	// answer, whose certificate is not served any more.
+	DrainOnRotate bool
 	// HandshakeTimeout, FirstByteTimeout and MaxHandshakes replace those that the
 	// listeners were made with; 0 leaves them.
 	HandshakeTimeout, FirstByteTimeout time.Duration

@@ -35,6 +35,9 @@ func (s *Spec) Text() string {
 	if s.HandshakeTimeout != 0 || s.FirstByteTimeout != 0 || s.MaxHandshakes != 0 {
 		fmt.Fprintf(&b, "handshakes  timeout=%s first-byte=%s most=%d\n", s.HandshakeTimeout, s.FirstByteTimeout, s.MaxHandshakes)
 	}
+	if s.DrainOnRotate {
+		b.WriteString("on-rotate  drain\n")
+	}
 	for _, p := range s.TrustedCIDRs {
 		fmt.Fprintf(&b, "trusted  %s\n", p)
 	}

@@ -3,6 +3,7 @@ package snapshot_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"strings"
 	"testing"
@@ -131,6 +132,65 @@ func TestRow45NoNameCannotBePublished(t *testing.T) {
 		_, err := snapshot.Compile(nil, &snapshot.Spec{Pools: []*snapshot.Pool{pool}}, func(*snapshot.Route) any { return nil })
 		if got := fmt.Sprint(err); err == nil && c.want != "" || err != nil && got != c.want {
 			t.Errorf("Compile(%+v) = %v, want %q", c.u, err, c.want)
+		}
+	}
+}
+
+// TestRow74WhatIsServed: a certificate counts as served if the declared host has it,
+// by its exact name or a wildcard; the default one where no host has any.
+func TestRow74WhatIsServed(t *testing.T) {
+	made := map[string]*snapshot.Certificate{}
+	certificate := func(name string) *snapshot.Certificate {
+		if made[name] == nil {
+			a := newAuthority(t, name, int64(len(made)+1), nil)
+			key, err := x509.MarshalPKCS8PrivateKey(a.key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			made[name], err = snapshot.ParseCertificate(snapshot.Origin{}, a.pem(), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return made[name]
+	}
+	declared := func(name string, certificates ...string) *snapshot.Host {
+		h := &snapshot.Host{Name: name, TLS: &snapshot.TLS{}}
+		for _, c := range certificates {
+			h.TLS.Certificates = append(h.TLS.Certificates, certificate(c))
+		}
+		return h
+	}
+	spec := &snapshot.Spec{Hosts: []*snapshot.Host{
+		declared("*.example.com", "wild"), declared("bare.example.com"), declared("shop.example.com", "ecdsa", "rsa"),
+	}}
+	for _, c := range []struct {
+		sni, certificate   string
+		want, withDefaults bool
+	}{
+		{"shop.example.com", "ecdsa", true, true},
+		{"shop.example.com", "rsa", true, true},
+		{"shop.example.com", "wild", false, false},
+		{"shop.example.com", "default", false, false},
+		{"a.example.com", "wild", true, true},
+		{"bare.example.com", "wild", false, false},
+		{"bare.example.com", "default", false, true},
+		{"nobody.invalid", "default", false, true},
+		{"", "default", false, true},
+		{"", "ecdsa", false, false},
+	} {
+		for _, d := range []struct {
+			certificate *snapshot.Certificate
+			want        bool
+		}{{nil, c.want}, {certificate("default"), c.withDefaults}} {
+			spec.DefaultCertificate = d.certificate
+			s, err := snapshot.Compile(nil, spec, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := s.Serves(c.sni, certificate(c.certificate).Digest); got != d.want {
+				t.Errorf("Serves(%q, %q) with default %v = %v, want %v", c.sni, c.certificate, d.certificate != nil, got, d.want)
+			}
 		}
 	}
 }
