@@ -151,8 +151,12 @@ scan: build ## Have testssl.sh and sslscan (Debian packages) judge bin/cardea.
 	CARDEA_BIN=$(CURDIR)/bin/cardea $(GO) test -tags scan -count=1 -timeout 25m ./test/scan
 
 .PHONY: image
-image: ## Build the container image.
+image: ## Build the container image with docker; IMAGE_ARGS='--platform linux/amd64,linux/arm64' with buildx, docs/release.md.
 	docker build --build-arg VERSION=$(VERSION) $(IMAGE_ARGS) -t $(IMAGE) .
+
+.PHONY: release
+release: ## Make dist: programs, image for all platforms, chart, SBOMs, checksums and provenance; VERSION=v1.2.3, docs/release.md.
+	@hack/release/build $(VERSION)
 
 .PHONY: clean
 clean: ## Remove what the targets made in the checkout.

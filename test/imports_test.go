@@ -55,9 +55,10 @@ var mayImport = map[string][]string{
 	"cmd/cli":    {"*"},
 	"cmd/cardea": {"cmd/cli"},
 
-	"hack/echkey":        {},
-	"hack/cluster/image": {},
-	"hack/cluster/pause": {},
+	"hack/echkey":             {},
+	"hack/image":              {},
+	"hack/cluster/pause":      {},
+	"hack/release/provenance": {},
 
 	"test":                 {},
 	"test/harness":         {"*"},
