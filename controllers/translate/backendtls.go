@@ -98,6 +98,7 @@ func (b *hostBuild) backendTLS(v Verdict, c *claim, service *corev1.Service) (_ 
 	} else if ca := firstRef(refs.ca, refs.either); ca.field != "" {
 		u.Authorities = b.authorities(c.at(ca.field), ca.name)
 		ok = u.Authorities != nil
+		b.judgeCommonNames(c.at(ca.field), u)
 	} else {
 		u.Authorities = b.files().BackendAuthorities
 	}
@@ -190,6 +191,24 @@ func (b *hostBuild) judgeUnverified(v Verdict, u *snapshot.UpstreamTLS) {
 		b.judge(v, "The certificate of Service %s/%s is not verified: %sName its authority in backend-tls-ca and write backend-tls-verify: \"on\".", v.Other.Namespace, v.Other.Name, what)
 	case u.SkipHostname && u.Authorities == nil:
 		b.judge(v, "The certificate of Service %s/%s may be for any name, and every public authority issues them to everybody: %sName its authority in backend-tls-ca, or remove backend-tls-verify-hostname.", v.Other.Namespace, v.Other.Name, what)
+	}
+}
+
+// judgeCommonNames tells who verifies a backend with the backend's own certificate,
+// one that OpenSSL accepts for its common name: nothing of the host's is known of
+// other certificates before a connection is made.
+func (b *hostBuild) judgeCommonNames(at snapshot.Origin, u *snapshot.UpstreamTLS) {
+	if u.Authorities == nil || u.SkipHostname {
+		return
+	}
+	for _, c := range u.Authorities.Certificates {
+		name := c.Subject.CommonName
+		if !snapshot.NamedByCommonName(c) || c.IsCA && name != u.ServerName && !slices.Contains(u.AltNames, name) {
+			continue
+		}
+		b.judge(Verdict{Level: Warning, Reason: BackendCommonNameOnly, Origin: at, Other: u.Authorities.Origin},
+			"The certificate %s in ca.crt of Secret %s/%s names its host in its common name alone, which OpenSSL takes for a name and Go does not (RFC 9525): if the backend shows it, requests fail with 502 (upstream_tls_common_name). Issue it with the subject alternative name %s; until then, backend-tls-verify-hostname: \"off\" verifies all but the name.",
+			brief(name), u.Authorities.Origin.Namespace, u.Authorities.Origin.Name, snapshot.AltName(u.ServerName))
 	}
 }
 

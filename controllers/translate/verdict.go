@@ -78,6 +78,7 @@ const (
 	ServicePortNotFound        Reason = "ServicePortNotFound"
 	ExternalNameInvalid        Reason = "ExternalNameInvalid"
 	BackendUnverified          Reason = "BackendUnverified"
+	BackendCommonNameOnly      Reason = "BackendCommonNameOnly"
 	EndpointSliceIgnored       Reason = "EndpointSliceIgnored"
 	EndpointIgnored            Reason = "EndpointIgnored"
 )
@@ -150,6 +151,7 @@ var reasons = []ReasonInfo{
 	{ServicePortNotFound, "A path names a port that its Service does not have; it is answered with 503."},
 	{ExternalNameInvalid, "The Service is of type ExternalName and its name is not a DNS name; its paths are answered with 503."},
 	{BackendUnverified, "The certificate of a backend that speaks TLS is not verified, or not its name: whoever is in between can read and change what is sent."},
+	{BackendCommonNameOnly, "The certificate that a backend is to be verified with names a host in its common name alone, which Go does not look at: if the backend shows it, its paths are answered with 502."},
 	{EndpointSliceIgnored, "An EndpointSlice cannot be used; its endpoints get no requests."},
 	{EndpointIgnored, "An endpoint's address cannot be used; it gets no requests."},
 

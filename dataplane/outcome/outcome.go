@@ -261,7 +261,8 @@ type UpstreamHandshake struct {
 	Origin   snapshot.Origin
 	Endpoint netip.AddrPort
 	Result   Result
-	// Reason is OK, upstream_tls_handshake, upstream_tls_verify, upstream_tls_timeout,
+	// Reason is OK, upstream_tls_handshake, upstream_tls_verify,
+	// upstream_tls_common_name, upstream_tls_timeout,
 	// or client_closed when the client for whom it was made had left.
 	Reason Reason
 	// Err says what happened, for logs. Empty on success.

@@ -117,7 +117,9 @@ const (
 	// The handshake of TLS to an endpoint, after which nothing was sent.
 	UpstreamTLSHandshake Reason = "upstream_tls_handshake"
 	UpstreamTLSVerify    Reason = "upstream_tls_verify"
-	UpstreamTLSTimeout   Reason = "upstream_tls_timeout"
+	// The certificate is one that OpenSSL would accept.
+	UpstreamTLSCommonName Reason = "upstream_tls_common_name"
+	UpstreamTLSTimeout    Reason = "upstream_tls_timeout"
 
 	NameUnresolved   Reason = "name_unresolved"
 	UpstreamClosed   Reason = "upstream_closed"

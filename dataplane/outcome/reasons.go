@@ -125,6 +125,7 @@ var infos = []Info{
 	{AddressRefused, req, 502, "the endpoint's address is one that Cardea does not connect to (loopback, link-local, metadata or its own)", "Correct the ExternalName or the EndpointSlice."},
 	{UpstreamTLSHandshake, req, 502, "the TLS handshake with the endpoint failed", "The log line says what the endpoint did: it may not speak TLS on that port, want a client certificate, or accept other versions and cipher suites."},
 	{UpstreamTLSVerify, req, 502, "the endpoint's certificate was not accepted", "The log line says why. Name the authority with backend-tls-ca and the name in the certificate with backend-tls-server-name, or renew the certificate."},
+	{UpstreamTLSCommonName, req, 502, "the endpoint's certificate names its host in the common name alone, which is not looked at", "Issue the certificate with a subject alternative name: DNS: and the name that the log line says. Until then, backend-tls-verify-hostname: \"off\" with an authority of its own in backend-tls-ca verifies all but the name."},
 	{UpstreamTLSTimeout, req, 504, "the TLS handshake with the endpoint took too long", "Check the pods' load; raise proxy-connect-timeout if they need longer."},
 	{NameUnresolved, req, 503, "the ExternalName does not resolve", "Correct the ExternalName."},
 	{UpstreamClosed, req, 502, "the backend closed the connection before it answered", "Look at the backend's log; its keep-alive timeout may be shorter than Cardea's."},

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -58,6 +59,22 @@ func keyAlgorithm(keyPEM []byte) string {
 			return foreignKeys[info.Algorithm.ID.String()]
 		}
 	}
+}
+
+// NamedByCommonName reports whether a certificate can be for a host by its common
+// name alone. OpenSSL accepts that, Go does not (RFC 9525 §2: "The Common Name RDN
+// MUST NOT be used to identify a service").
+func NamedByCommonName(c *x509.Certificate) bool {
+	return c.Subject.CommonName != "" && len(c.DNSNames)+len(c.IPAddresses)+len(c.URIs)+len(c.EmailAddresses) == 0
+}
+
+// AltName returns the subject alternative name that a certificate for name needs, as
+// OpenSSL writes it: "DNS:web.shop.svc", "IP:192.0.2.1".
+func AltName(name string) string {
+	if _, err := netip.ParseAddr(name); err == nil {
+		return "IP:" + name
+	}
+	return "DNS:" + name
 }
 
 // minRSABits is the least that crypto/rsa signs with.

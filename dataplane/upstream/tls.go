@@ -174,6 +174,9 @@ func failed(ctx context.Context, o *outcome.UpstreamHandshake, err error) {
 	switch {
 	case distrusted:
 		o.Reason = outcome.UpstreamTLSVerify
+		if d, ok := errors.AsType[*distrust](bad.Err); ok && d.what == commonNameOnly {
+			o.Reason = outcome.UpstreamTLSCommonName
+		}
 		saw(o, bad.UnverifiedCertificates)
 	case errors.Is(ctx.Err(), context.Canceled):
 		o.Reason = outcome.ClientClosed
@@ -257,8 +260,16 @@ func (s *security) checkName(leaf *x509.Certificate) error {
 	if first == nil {
 		first = errors.New("no name is known to verify")
 	}
+	if snapshot.NamedByCommonName(leaf) {
+		return &distrust{commonNameOnly, fmt.Errorf("the certificate names its host in its common name (%q), which is not looked at (RFC 9525 section 2); issue it with the subject alternative name %s",
+			leaf.Subject.CommonName, snapshot.AltName(s.spec.ServerName))}
+	}
 	return &distrust{"name mismatch", first}
 }
+
+// commonNameOnly is the distrust of what OpenSSL would accept, and that has a reason
+// of its own for those who come from it.
+const commonNameOnly = "common name only"
 
 // checkChain looks at what is not the business of package x509.
 func (s *security) checkChain(chain []*x509.Certificate, now time.Time) error {

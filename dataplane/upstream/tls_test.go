@@ -168,6 +168,7 @@ func TestRow41Hostname(t *testing.T) {
 	root, other := newAuthority(t, "root", nil), newAuthority(t, "other", nil)
 	elsewhere := root.issue(t, "elsewhere", nil)
 	legacy := root.issue(t, "web", func(c *x509.Certificate) { c.DNSNames = nil })
+	nameless := root.issue(t, "web", func(c *x509.Certificate) { c.DNSNames, c.Subject.CommonName = nil, "" })
 	wildcard := root.issue(t, "*.shop.svc", nil)
 	for _, c := range []struct {
 		name  string
@@ -176,7 +177,11 @@ func TestRow41Hostname(t *testing.T) {
 		fails string
 	}{
 		{"another name", elsewhere, snapshot.UpstreamTLS{ServerName: "web", Authorities: root.authorities(t)}, "name mismatch: "},
-		{"a common name only", legacy, snapshot.UpstreamTLS{ServerName: "web", Authorities: root.authorities(t)}, "name mismatch: x509: certificate relies on legacy Common Name field"},
+		{"a common name only", legacy, snapshot.UpstreamTLS{ServerName: "web", Authorities: root.authorities(t)}, `common name only: the certificate names its host in its common name ("web"), which is not looked at (RFC 9525 section 2); issue it with the subject alternative name DNS:web`},
+		{"a common name only, and another", legacy, snapshot.UpstreamTLS{ServerName: "other", Authorities: root.authorities(t)}, "issue it with the subject alternative name DNS:other"},
+		{"a common name only, for an address", legacy, snapshot.UpstreamTLS{ServerName: "192.0.2.1", Authorities: root.authorities(t)}, "issue it with the subject alternative name IP:192.0.2.1"},
+		{"neither", nameless, snapshot.UpstreamTLS{ServerName: "web", Authorities: root.authorities(t)}, "name mismatch: "},
+		{"a common name that is not verified", legacy, snapshot.UpstreamTLS{ServerName: "web", Authorities: root.authorities(t), SkipHostname: true}, ""},
 		{"a wildcard", wildcard, snapshot.UpstreamTLS{ServerName: "web.shop.svc", Authorities: root.authorities(t)}, ""},
 		{"a wildcard of two labels", wildcard, snapshot.UpstreamTLS{ServerName: "a.web.shop.svc", Authorities: root.authorities(t)}, "name mismatch: "},
 		{"any name", elsewhere, snapshot.UpstreamTLS{ServerName: "web", Authorities: root.authorities(t), SkipHostname: true}, ""},
@@ -186,7 +191,11 @@ func TestRow41Hostname(t *testing.T) {
 			w := newTLSWorld(t, nil)
 			p := w.pool(&c.u, newTLSServer(t, &tls.Config{Certificates: []tls.Certificate{c.leaf}}, nil).addr)
 			if c.fails != "" {
-				wantFailed(t, w, p, outcome.UpstreamTLSVerify, c.fails)
+				reason := outcome.UpstreamTLSVerify
+				if strings.Contains(c.fails, "alternative name") {
+					reason = outcome.UpstreamTLSCommonName
+				}
+				wantFailed(t, w, p, reason, c.fails)
 				return
 			}
 			mustExchange(t, p)
