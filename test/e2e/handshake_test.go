@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"crypto/tls"
 	"fmt"
 	"strings"
 	"testing"
@@ -69,8 +70,9 @@ func TestHandshakeFailures(t *testing.T) {
 	ns := namespace(t, "handshake")
 	certPEM, keyPEM, _ := ca.issue(t, "*.failing.example.com", "*.guarded.example.com")
 	clientCA := harness.NewAuthority(t)
+	revoked := clientCA.Client("alice")
 	apply(t, service(ns, backend(t, "handshake"))+secret(ns, "tls", certPEM, keyPEM)+fmt.Sprintf(failing, ns)+
-		fmt.Sprintf(guarded, ns)+clientCA.Bundle()+"\n")
+		fmt.Sprintf(guarded, ns)+clientCA.Bundle(revoked)+"\n")
 	for _, p := range replicas {
 		eventually(t, 5*time.Second, "the host is served", func() error {
 			_, _, err := newClient(p.https, "good.failing.example.com", ca.pool).once("/")
@@ -84,7 +86,7 @@ func TestHandshakeFailures(t *testing.T) {
 			for _, c := range clients {
 				t.Run(fmt.Sprintf("replica %d/%s", i, c.Name), func(t *testing.T) {
 					t.Parallel()
-					fail(t, p, clientCA, c)
+					fail(t, p, clientCA, revoked, c)
 				})
 			}
 		}
@@ -93,10 +95,10 @@ func TestHandshakeFailures(t *testing.T) {
 }
 
 // fail runs a client and looks for its reason in the log and the metrics.
-func fail(t *testing.T, p *process, clientCA *harness.Authority, c harness.FailingClient) {
+func fail(t *testing.T, p *process, clientCA *harness.Authority, revoked tls.Certificate, c harness.FailingClient) {
 	fields := c.Fail(t, harness.Front{
 		Addr: p.https, Wildcard: "*.failing.example.com", Bare: "bare.example.com",
-		Guarded: "*.guarded.example.com", Clients: clientCA,
+		Guarded: "*.guarded.example.com", Clients: clientCA, Revoked: revoked,
 	})
 	var record map[string]any
 	eventually(t, 20*time.Second, "the log knows the handshake", func() error {

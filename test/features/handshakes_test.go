@@ -61,12 +61,13 @@ stringData: `
 func TestHandshakeFailures(t *testing.T) {
 	dir, ca, clients := t.TempDir(), harness.NewAuthority(t), harness.NewAuthority(t)
 	harness.Write(t, dir, "ingress.yaml", failing)
-	harness.Write(t, dir, "guarded.yaml", guarded+clients.Bundle())
+	revoked := clients.Client("alice")
+	harness.Write(t, dir, "guarded.yaml", guarded+clients.Bundle(revoked))
 	harness.Write(t, dir, "service.yaml", harness.Service("shop", "web", harness.Backend(t, "web")))
 	harness.Write(t, dir, "secret.yaml", ca.Secret("shop", "tls", harness.Leaf{Names: []string{"*.shop.example.com", "*.guarded.example.com"}}))
 	// Every other client has to be done within the time of the handshake.
 	p := harness.Serve(t, dir, "--handshake-first-byte-timeout", "2s", "--handshake-timeout", "15s", "--handshake-log", "failures")
-	front := harness.Front{Addr: p.HTTPS, Wildcard: "*.shop.example.com", Bare: "bare.example.com", Guarded: "*.guarded.example.com", Clients: clients}
+	front := harness.Front{Addr: p.HTTPS, Wildcard: "*.shop.example.com", Bare: "bare.example.com", Guarded: "*.guarded.example.com", Clients: clients, Revoked: revoked}
 	for _, c := range harness.FailingClients() {
 		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()

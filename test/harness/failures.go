@@ -44,6 +44,8 @@ type Front struct {
 	// Clients has signed and whose common name is alice: "*.guarded.example.com".
 	Guarded string
 	Clients *Authority
+	// Revoked is one of alice's, and on the list of revoked ones beside Clients.
+	Revoked tls.Certificate
 }
 
 // Fail runs the client and returns the fields by which the handshake log knows
@@ -147,6 +149,16 @@ func FailingClients() []FailingClient {
 		{"go with a certificate for servers", "client_cert_usage", "clientAuth", guarded(client("alice", func(c *x509.Certificate) {
 			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 		}))},
+		{"openssl with a revoked certificate", "client_cert_revoked", "Issue the client another certificate", func(a *attempt) Record {
+			a.host = a.guardedHost()
+			dir := a.TempDir()
+			certPEM, keyPEM := pairPEM(a, a.Revoked)
+			Write(a, dir, "client.pem", certPEM)
+			Write(a, dir, "client.key", keyPEM)
+			// With TLS 1.3 s_client may leave before it reads what is thought of it.
+			return openssl("-tls1_2 -cert " + filepath.Join(dir, "client.pem") + " -key " + filepath.Join(dir, "client.key"))(a)
+		}},
+		{"go with a revoked certificate", "client_cert_revoked", "Issue the client another certificate", guarded(func(a *attempt) tls.Certificate { return a.Revoked })},
 		{"go with the certificate of somebody else", "client_cert_denied", "auth-tls annotations", guarded(client("mallory", nil))},
 
 		{"silent", "timeout_silent", "", send(text(""), wait)},

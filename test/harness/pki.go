@@ -50,9 +50,14 @@ func (a *Authority) PEM() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}))
 }
 
-// Bundle returns the authority's certificate as the data of a Secret, as Data does.
-func (a *Authority) Bundle() string {
-	b, err := json.Marshal(map[string]string{"ca.crt": a.PEM()})
+// Bundle returns the authority's certificate as the data of a Secret, as Data does;
+// if any certificates are revoked, with the list of them.
+func (a *Authority) Bundle(revoked ...tls.Certificate) string {
+	data := map[string]string{"ca.crt": a.PEM()}
+	if len(revoked) > 0 {
+		data["ca.crl"] = a.RevocationList(revoked...)
+	}
+	b, err := json.Marshal(data)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -138,10 +143,14 @@ func (a *Authority) RevocationList(revoked ...tls.Certificate) string {
 // in PEM.
 func (a *Authority) ClientFiles(name string) (certPEM, keyPEM string) {
 	a.t.Helper()
-	c := a.Client(name)
+	return pairPEM(a.t, a.Client(name))
+}
+
+func pairPEM(t testing.TB, c tls.Certificate) (certPEM, keyPEM string) {
+	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
 	if err != nil {
-		a.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]})),
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
