@@ -44,9 +44,13 @@ func TestOutage(t *testing.T) {
 	l := startLoad(t, f, host)
 	must(t, world.service, "kill", "kube-apiserver", "etcd")
 	t.Cleanup(func() {
-		// Also where the test failed in between: the next one needs them.
-		if _, err := command(context.Background(), nil, world.service, "start", "etcd", "kube-apiserver"); err != nil {
-			t.Error(err)
+		// Also where the test failed in between: the next one needs them. The other
+		// programs wait up to a minute between two attempts, and begin anew.
+		others := []string{"kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet"}
+		for _, args := range [][]string{{"start", "etcd", "kube-apiserver"}, append([]string{"kill"}, others...), append([]string{"start"}, others...)} {
+			if _, err := command(context.Background(), nil, world.service, args...); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 	began := time.Now()
