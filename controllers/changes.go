@@ -20,8 +20,10 @@ const (
 	serviceKind kind = "Service"
 	sliceKind   kind = "EndpointSlice"
 	secretKind  kind = "Secret"
+	configKind  kind = "ConfigMap"
 )
 
+// watchedKinds are watched always, configKind if the Options name a ConfigMap.
 var watchedKinds = []kind{classKind, paramsKind, ingressKind, serviceKind, sliceKind, secretKind}
 
 type objectKey struct {

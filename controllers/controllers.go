@@ -273,7 +273,7 @@ func (c *Controller) NotReady() string {
 	if err := c.reach.trouble(); err != "" {
 		return why + "; the API server does not answer: " + err
 	}
-	for _, kind := range watchedKinds {
+	for _, kind := range c.kinds() {
 		if err, ok := c.trouble[string(kind)]; ok {
 			why += fmt.Sprintf("; %s: %s", kind, err)
 		}

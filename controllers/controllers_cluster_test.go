@@ -423,18 +423,26 @@ func TestRoleIsEnough(t *testing.T) {
 			ObjectMeta: p.meta(own.Name), Subjects: subjects,
 			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: own.Name},
 		})
+	// What docs/configmap.md tells to add.
+	config := &rbacv1.Role{ObjectMeta: p.meta("nginx"), Rules: []rbacv1.PolicyRule{{
+		APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{"nginx"}, Verbs: []string{"list", "watch"},
+	}}}
+	create(t, config, &rbacv1.RoleBinding{
+		ObjectMeta: p.meta(config.Name), Subjects: subjects, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: config.Name},
+	})
 	in, bad := p.ingress("shop", "shop.example.com", "tls"), p.ingress("bad", "bad.example.com", "missing")
 	create(t, p.service("web"), p.secret(t, "tls", "named", "shop.example.com"), in, bad)
 
 	var tapped tap
-	config := tapped.wrap(user.Config())
-	events, err := NewEvents(EventsConfig{REST: config, Instance: "one"})
+	rest := tapped.wrap(user.Config())
+	events, err := NewEvents(EventsConfig{REST: rest, Instance: "one"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := p.start(t, func(c *Config) {
-		c.REST, c.Events = config, events
+		c.REST, c.Events = rest, events
 		c.Status = StatusConfig{PublishAddresses: []string{"192.0.2.1"}}
+		c.Translate.ConfigMap = types.NamespacedName{Namespace: p.namespace, Name: "nginx"}
 		c.Leader = LeaderConfig{Namespace: p.namespace, Identity: "one", RetryPeriod: 100 * time.Millisecond}
 		c.Tickets = TicketsConfig{Secret: "cardea-session-tickets", Rotation: time.Second, interval: 100 * time.Millisecond}
 	})
@@ -460,11 +468,11 @@ func TestRoleIsEnough(t *testing.T) {
 	sink.Handshake(&outcome.Handshake{Result: outcome.Failed, Reason: outcome.Version, Host: "shop.example.com", Ingress: origin})
 	eventually(t, 3*time.Second, "Event", seen(1))
 	// Another replica finds the Event and adds to it.
-	second, err := NewEvents(EventsConfig{REST: config, Instance: "two"})
+	second, err := NewEvents(EventsConfig{REST: rest, Instance: "two"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.start(t, func(c *Config) { c.REST, c.Events = config, second })
+	p.start(t, func(c *Config) { c.REST, c.Events = rest, second })
 	second.Sink().Handshake(&outcome.Handshake{Result: outcome.Failed, Reason: outcome.Version, Host: "shop.example.com", Ingress: origin})
 	eventually(t, 3*time.Second, "Event of two replicas", seen(2))
 	eventually(t, 5*time.Second, "status", func() bool {

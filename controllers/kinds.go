@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"unique"
 
@@ -24,7 +25,7 @@ import (
 var notHelm = fields.OneTermNotEqualSelector("type", "helm.sh/release.v1")
 
 func kindOfType(description string) kind {
-	for _, k := range watchedKinds {
+	for _, k := range append(slices.Clone(watchedKinds), configKind) {
 		if strings.HasSuffix(description, "."+string(k)) || strings.HasSuffix(description, "="+string(k)) {
 			return k
 		}
@@ -57,6 +58,7 @@ func staticMapper(*rest.Config, *http.Client) (meta.RESTMapper, error) {
 	m.AddSpecific(v1alpha1.GroupVersion.WithKind(v1alpha1.Kind), resource, resource, meta.RESTScopeRoot)
 	m.Add(corev1.SchemeGroupVersion.WithKind("Service"), meta.RESTScopeNamespace)
 	m.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
+	m.Add(corev1.SchemeGroupVersion.WithKind("ConfigMap"), meta.RESTScopeNamespace)
 	m.Add(discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), meta.RESTScopeNamespace)
 	return m, nil
 }
@@ -73,6 +75,8 @@ func prototype(k kind) client.Object {
 		return &corev1.Service{}
 	case sliceKind:
 		return &discoveryv1.EndpointSlice{}
+	case configKind:
+		return &corev1.ConfigMap{}
 	default:
 		return secretMetadata()
 	}

@@ -184,6 +184,8 @@ func (l *loop) apply(key objectKey, change change, from view) {
 		l.translator.SetService(o)
 	case *discoveryv1.EndpointSlice:
 		l.translator.SetSlice(o)
+	case *corev1.ConfigMap:
+		l.translator.SetConfigMap(o)
 	}
 }
 
@@ -203,6 +205,8 @@ func (l *loop) forget(key objectKey) {
 		l.translator.DeleteService(key.name)
 	case sliceKind:
 		l.translator.DeleteSlice(key.name)
+	case configKind:
+		l.translator.DeleteConfigMap(key.name)
 	}
 }
 

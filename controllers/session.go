@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -93,7 +94,7 @@ func (c *Controller) runSession(ctx context.Context) error {
 	}
 	c.withoutParameters.Store(false)
 	var synced []toolscache.InformerSynced
-	for _, kind := range watchedKinds {
+	for _, kind := range c.kinds() {
 		registered, err := s.watch(ctx, kind)
 		if err != nil {
 			return fmt.Errorf("controllers: watch %s: %w", kind, err)
@@ -157,11 +158,29 @@ func (c *Controller) managerOptions() manager.Options {
 			DefaultTransform:         slim,
 			DefaultWatchErrorHandler: c.watchFailed,
 			ByObject: map[client.Object]cache.ByObject{
-				&corev1.Service{}: {Namespaces: c.serviceNamespaces()},
-				secretMetadata():  {Transform: slimSecret, Field: notHelm, Namespaces: namespaces(c.secretNamespaces()...)},
+				&corev1.Service{}:   {Namespaces: c.serviceNamespaces()},
+				secretMetadata():    {Transform: slimSecret, Field: notHelm, Namespaces: namespaces(c.secretNamespaces()...)},
+				&corev1.ConfigMap{}: {Namespaces: c.configNamespaces()},
 			},
 		},
 	}
+}
+
+// kinds are those that are watched.
+func (c *Controller) kinds() []kind {
+	if c.cfg.Translate.ConfigMap.Name == "" {
+		return watchedKinds
+	}
+	return append(slices.Clone(watchedKinds), configKind)
+}
+
+// configNamespaces is the one ConfigMap that is watched.
+func (c *Controller) configNamespaces() map[string]cache.Config {
+	name := c.cfg.Translate.ConfigMap
+	if name.Name == "" {
+		return nil
+	}
+	return map[string]cache.Config{name.Namespace: {FieldSelector: fields.OneTermEqualSelector("metadata.name", name.Name)}}
 }
 
 // unawaited is a cache that the manager does not wait for: runSession does so
@@ -253,7 +272,7 @@ func (s *session) watch(ctx context.Context, kind kind) (toolscache.ResourceEven
 // watches reports whether an object takes part in the translation; the Service
 // whose address is published may lie outside of the watched namespace.
 func (c *Controller) watches(key objectKey) bool {
-	return c.cfg.WatchNamespace == "" || key.name.Namespace == "" || key.name.Namespace == c.cfg.WatchNamespace
+	return c.cfg.WatchNamespace == "" || key.kind == configKind || key.name.Namespace == "" || key.name.Namespace == c.cfg.WatchNamespace
 }
 
 // secret returns the metadata of a Secret as the informer has it.

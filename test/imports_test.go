@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"dataplane/socket":   {},
 	"dataplane/ocsp":     {},
 	"api/annotation":     {},
+	"api/configmap":      {"api/annotation"},
 	"api/v1alpha1":       {},
 
 	"dataplane/outcome":  {"dataplane/snapshot"},
@@ -44,7 +45,7 @@ var mayImport = map[string][]string{
 		"dataplane/upstream", "dataplane/proxy", "dataplane/filter",
 	},
 
-	"controllers/translate": {"api/annotation", "api/v1alpha1", "dataplane/snapshot"},
+	"controllers/translate": {"api/annotation", "api/configmap", "api/v1alpha1", "dataplane/snapshot"},
 	"controllers/secrets":   {"controllers/translate", "dataplane/snapshot"},
 	"controllers/manifest":  {"controllers/translate", "api/v1alpha1", "dataplane/snapshot"},
 	"controllers/files":     {},

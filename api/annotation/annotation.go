@@ -123,7 +123,11 @@ func Lookup(key string) (row *Annotation, ours bool) {
 // Parse reads the annotations of one object. What cannot be read has its default
 // in the Settings and a Problem, in the order of the keys.
 func Parse(annotations map[string]string) (Settings, []Problem) {
-	s := Defaults()
+	return ParseOver(Defaults(), annotations)
+}
+
+// ParseOver is Parse with defaults of the operator's own.
+func ParseOver(s Settings, annotations map[string]string) (Settings, []Problem) {
 	var problems []Problem
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
 		row, ours := Lookup(key)
@@ -139,6 +143,13 @@ func Parse(annotations map[string]string) (Settings, []Problem) {
 		}
 	}
 	return s, problems
+}
+
+// Set sets what the annotation of that name says to value; the name, without
+// prefix, is that of a row. An error leaves s alone.
+func Set(s *Settings, name, value string) error {
+	row, _ := Lookup(Own + name)
+	return row.set(s, strings.TrimSpace(value))
 }
 
 // overruled reports whether key has the foreign prefix and the object has the

@@ -42,6 +42,9 @@ func newCheck() *cobra.Command {
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			least, err := parseLevel(failOn)
+			if err == nil {
+				_, err = namespacedName("configmap", s.configMap)
+			}
 			switch {
 			case err != nil:
 				return err

@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -56,6 +57,7 @@ func newClient(config *rest.Config) (client.Client, error) {
 	mapper.Add(networkingv1.SchemeGroupVersion.WithKind("Ingress"), meta.RESTScopeNamespace)
 	mapper.Add(corev1.SchemeGroupVersion.WithKind("Service"), meta.RESTScopeNamespace)
 	mapper.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
+	mapper.Add(corev1.SchemeGroupVersion.WithKind("ConfigMap"), meta.RESTScopeNamespace)
 	mapper.Add(discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), meta.RESTScopeNamespace)
 	return client.New(config, client.Options{Scheme: scheme, Mapper: mapper})
 }
@@ -78,6 +80,7 @@ func readCluster(ctx context.Context, kubeconfig, namespace string, options tran
 		list(&r, func(l *networkingv1.IngressList) { addAll(&r, l.Items) }),
 		list(&r, func(l *corev1.ServiceList) { addAll(&r, l.Items) }),
 		list(&r, func(l *discoveryv1.EndpointSliceList) { addAll(&r, l.Items) }),
+		r.readConfigMap(options.ConfigMap),
 	} {
 		if err != nil {
 			return manifest.Set{}, fmt.Errorf("cluster: %w", err)
@@ -127,6 +130,20 @@ func (r *clusterReader) listParameters() error {
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
+	return err
+}
+
+// readConfigMap reads that ConfigMap, if it exists.
+func (r *clusterReader) readConfigMap(name types.NamespacedName) error {
+	if name.Name == "" {
+		return nil
+	}
+	c := new(corev1.ConfigMap)
+	err := r.client.Get(r.ctx, name, c)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	r.set.Objects = append(r.set.Objects, c)
 	return err
 }
 

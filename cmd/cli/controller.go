@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -25,7 +24,6 @@ type clusterSettings struct {
 	settings
 	kubeconfig, watchNamespace        string
 	secretNamespaces                  []string
-	configMap                         string
 	publishService                    string
 	publishAddresses                  []string
 	publishNodes                      string
@@ -88,7 +86,6 @@ func newController() *cobra.Command {
 	f.StringVar(&s.kubeconfig, "kubeconfig", "", "Kubeconfig file of the cluster to serve; without it $KUBECONFIG, or the cluster that this runs in.")
 	f.StringVar(&s.watchNamespace, "watch-namespace", "", "Namespace to serve; all without it.")
 	f.StringSliceVar(&s.secretNamespaces, "secret-namespaces", nil, "Namespaces whose Secrets are read; what Ingresses of others name is told to be unreadable. All without it.")
-	f.StringVar(&s.configMap, "configmap", "", "NAMESPACE/NAME of the ConfigMap with settings for all Ingresses; none is applied by this version.")
 	f.StringVar(&s.publishService, "publish-service", "", "NAMESPACE/NAME of the Service whose addresses go into the status of Ingresses.")
 	f.StringSliceVar(&s.publishAddresses, "publish-address", nil, "Addresses that go into the status of Ingresses instead.")
 	f.StringVar(&s.publishNodes, "publish-node-addresses", "", "Put the addresses of the nodes into the status of Ingresses on which ready pods of this controller run: external (internal ones of a node that has none) or internal.")
@@ -167,16 +164,15 @@ func (s *clusterSettings) parse(f *pflag.FlagSet) error {
 		flag, value string
 		to          *types.NamespacedName
 	}{
-		{"configmap", s.configMap, new(types.NamespacedName)},
 		{"publish-service", s.publishService, &s.publishServiceName},
 		{"default-ssl-certificate", s.defaultSSLCertificate, &s.defaultSecret},
 		{echSecretFlag, s.echSecret, &s.echSecretName},
 	} {
-		ns, name, ok := strings.Cut(n.value, "/")
-		if n.value != "" && (!ok || ns == "" || name == "" || strings.Contains(name, "/")) {
-			return usage("--%s %q: want NAMESPACE/NAME", n.flag, n.value)
+		name, err := namespacedName(n.flag, n.value)
+		if err != nil {
+			return err
 		}
-		*n.to = types.NamespacedName{Namespace: ns, Name: name}
+		*n.to = name
 	}
 	if s.ticketRotation < time.Minute {
 		return usage("--session-ticket-rotation %s: want at least a minute", s.ticketRotation)
@@ -214,9 +210,6 @@ func (s *clusterSettings) run(cmd *cobra.Command) error {
 		return err
 	}
 	redirectKubernetesLogs(log)
-	if s.configMap != "" {
-		p.log.Warn("the settings of the ConfigMap are not applied by this version", "configmap", s.configMap)
-	}
 	c, err := controllers.New(controllers.Config{
 		REST:      config,
 		Publisher: p.board,

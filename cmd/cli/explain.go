@@ -47,7 +47,10 @@ func newExplain() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var e *explanation
 			var err error
+			_, err = namespacedName("configmap", s.configMap)
 			switch {
+			case err != nil:
+				return err
 			case output != "text" && output != "json":
 				return usage("--output %q: want text or json", output)
 			case dir != "" && cmd.Flags().Changed("admin"):

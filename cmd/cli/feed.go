@@ -110,6 +110,8 @@ func (f *feed) set(o manifest.Object, now time.Time) {
 		f.translator.SetService(o)
 	case *discoveryv1.EndpointSlice:
 		f.translator.SetSlice(o)
+	case *corev1.ConfigMap:
+		f.translator.SetConfigMap(o)
 	case *corev1.Secret:
 		name := nameOf(o)
 		f.secrets[name] = o
@@ -133,6 +135,8 @@ func (f *feed) remove(o manifest.Object, now time.Time) {
 		f.translator.DeleteService(name)
 	case *discoveryv1.EndpointSlice:
 		f.translator.DeleteSlice(name)
+	case *corev1.ConfigMap:
+		f.translator.DeleteConfigMap(name)
 	case *corev1.Secret:
 		delete(f.secrets, name)
 		if f.referenced[name] {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/cardea-dev/cardea/controllers/files"
 	"github.com/cardea-dev/cardea/controllers/translate"
@@ -19,7 +20,7 @@ import (
 type settings struct {
 	httpAddr, httpsAddr, adminAddr, debugAddr string
 	externalHTTPSPort                         int
-	class, controllerName                     string
+	class, controllerName, configMap          string
 	withoutClass, sslPassthrough              bool
 	defaultCert, defaultKey                   string
 	selfSigned                                bool
@@ -84,6 +85,7 @@ func (s *settings) bindClass(f *pflag.FlagSet) {
 	f.StringVar(&s.class, "class", translate.DefaultClass, "Name of the ingress class to serve where no IngressClass object decides.")
 	f.StringVar(&s.controllerName, "controller-name", translate.DefaultControllerName, "The spec.controller of the IngressClasses to serve.")
 	f.BoolVar(&s.sslPassthrough, "enable-ssl-passthrough", false, "Let the annotation ssl-passthrough carry TLS connections to backends undecrypted.")
+	f.StringVar(&s.configMap, "configmap", "", "NAMESPACE/NAME of a ConfigMap with settings for all Ingresses, as ingress-nginx has one; parameters of the class overrule it.")
 	f.BoolVar(&s.withoutClass, "watch-ingress-without-class", false, "Serve Ingresses that name no class, too.")
 }
 
@@ -128,6 +130,9 @@ func (s *settings) check() error {
 		return usage("--handshake-log %q: want all, failures or off", s.handshakeLog)
 	}
 	if _, err := s.connections.policy(); err != nil {
+		return err
+	}
+	if _, err := namespacedName("configmap", s.configMap); err != nil {
 		return err
 	}
 	if err := s.checkKeyLog(); err != nil {
@@ -186,5 +191,15 @@ func (s *settings) level() (slog.Level, error) {
 // options is how Kubernetes objects are translated. The default certificate is
 // none of it: [board] adds it.
 func (s *settings) options() translate.Options {
-	return translate.Options{ControllerName: s.controllerName, Class: s.class, WithoutClass: s.withoutClass, SSLPassthrough: s.sslPassthrough, DrainOnRotate: s.tlsOnRotate == "drain", FIPS: fips140.Enabled()}
+	configMap, _ := namespacedName("configmap", s.configMap) // checked
+	return translate.Options{ConfigMap: configMap, OCSP: s.enableOCSP, ControllerName: s.controllerName, Class: s.class, WithoutClass: s.withoutClass, SSLPassthrough: s.sslPassthrough, DrainOnRotate: s.tlsOnRotate == "drain", FIPS: fips140.Enabled()}
+}
+
+// namespacedName parses the value of a flag; "" is none.
+func namespacedName(flag, value string) (types.NamespacedName, error) {
+	ns, name, ok := strings.Cut(value, "/")
+	if value != "" && (!ok || ns == "" || name == "" || strings.Contains(name, "/")) {
+		return types.NamespacedName{}, usage("--%s %q: want NAMESPACE/NAME", flag, value)
+	}
+	return types.NamespacedName{Namespace: ns, Name: name}, nil
 }

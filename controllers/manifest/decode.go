@@ -39,6 +39,7 @@ var kinds = []kind{
 	{"v1", "Service", false, func() Object { return new(corev1.Service) }},
 	{"discovery.k8s.io/v1", "EndpointSlice", false, func() Object { return new(discoveryv1.EndpointSlice) }},
 	{"v1", "Secret", false, func() Object { return new(corev1.Secret) }},
+	{"v1", "ConfigMap", false, func() Object { return new(corev1.ConfigMap) }},
 }
 
 // A found is an object with the place where it was found.

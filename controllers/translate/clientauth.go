@@ -138,5 +138,5 @@ func sameDemand(a, b *claim) bool {
 
 // isClosed reports whether the paths of c on the host answer 503.
 func (b *hostBuild) isClosed(c *claim) bool {
-	return b.closed || c.ingress.closed || slices.Contains(b.closedClaims, c)
+	return b.overlay.closed || b.closed || c.ingress.closed || slices.Contains(b.closedClaims, c)
 }

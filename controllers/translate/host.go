@@ -32,6 +32,7 @@ type builtHost struct {
 type hostBuild struct {
 	opts     *Options
 	overlay  *overlay
+	defaults *annotation.Settings // of Ingresses without annotations
 	policies policies
 	now      time.Time
 	services map[types.NamespacedName]*corev1.Service
@@ -52,7 +53,7 @@ type hostBuild struct {
 // buildHost builds the host that t.claims[name] are laid to.
 func (t *Translator) buildHost(name string, now time.Time) (*builtHost, []wantedPool) {
 	b := &hostBuild{
-		opts: &t.opts, overlay: &t.overlay, policies: t.policies, now: now, services: t.services, secrets: t.secrets, name: name,
+		opts: &t.opts, overlay: &t.overlay, defaults: t.config.defaults, policies: t.policies, now: now, services: t.services, secrets: t.secrets, name: name,
 		known: t.pools, out: &builtHost{},
 	}
 	slices.SortFunc(t.claims[name], older)

@@ -82,7 +82,7 @@ func (b *hostBuild) judgeTLSSettings(winner *claim, claims []*claim) {
 	}
 	of := func(s *annotation.Settings) settings { return settings{s.TLSPolicy, s.SSLCiphers, s.HTTP2} }
 	for _, c := range claims {
-		if c == winner || of(c.settings) == of(winner.settings) || of(c.settings) == of(defaultSettings) {
+		if c == winner || of(c.settings) == of(winner.settings) || of(c.settings) == of(b.defaults) {
 			continue
 		}
 		b.judge(Verdict{Level: Warning, Reason: TLSSettingsConflictLost, Origin: c.at("metadata.annotations"), Other: winner.at(winner.tls[0].field)},

@@ -107,14 +107,15 @@ func (in *ingress) judge(level Level, reason Reason, field, format string, args 
 	})
 }
 
-func readIngress(object *networkingv1.Ingress) *ingress {
+// readIngress reads an Ingress; what its annotations do not say is as in defaults.
+func readIngress(object *networkingv1.Ingress, defaults *annotation.Settings) *ingress {
 	in := &ingress{
 		name: objectName(object),
 		origin: snapshot.Origin{
 			Kind: "Ingress", Namespace: object.Namespace, Name: object.Name, UID: string(object.UID),
 		},
 		created:  object.CreationTimestamp.Time,
-		settings: defaultSettings,
+		settings: defaults,
 		trust:    noTrustRefs,
 	}
 	r := reading{ingress: in, claimOf: make(map[string]int, len(object.Spec.Rules))}
@@ -123,7 +124,7 @@ func readIngress(object *networkingv1.Ingress) *ingress {
 	}
 	r.readDefaultBackend(object.Spec.DefaultBackend, len(object.Spec.Rules) > 0)
 	r.readTLS(object.Spec.TLS)
-	in.readAnnotations(object.Annotations)
+	in.readAnnotations(object.Annotations, defaults)
 	in.clip()
 	return in
 }
@@ -320,10 +321,10 @@ func addUse[F any](uses []use[F], object types.NamespacedName, field F) []use[F]
 
 // readAnnotations comes last: what a protecting annotation closes depends on the
 // paths.
-func (in *ingress) readAnnotations(annotations map[string]string) {
+func (in *ingress) readAnnotations(annotations map[string]string, defaults *annotation.Settings) {
 	in.annotations = annotations
-	settings, problems := annotation.Parse(annotations)
-	if settings != *defaultSettings {
+	settings, problems := annotation.ParseOver(*defaults, annotations)
+	if settings != *defaults {
 		in.settings = &settings
 	}
 	if !in.settings.SSLPreferServerCiphers {
@@ -336,8 +337,11 @@ func (in *ingress) readAnnotations(annotations map[string]string) {
 			in.judge(Warning, AnnotationUnknown, field, "Cardea knows no annotation %s; it has no effect. Correct its name or remove it.", p.Key)
 		case p.Annotation.Effect == annotation.Shapes:
 			instead := "The default " + p.Annotation.Default + " applies."
-			if p.Annotation.Default == "" {
+			switch {
+			case p.Annotation.Default == "":
 				instead = "It has no effect."
+			case *defaults != *defaultSettings:
+				instead = "The default applies, or what the ConfigMap says."
 			}
 			in.judge(Warning, AnnotationInvalid, field, "%s: %v. %s", p.Key, p.Err, instead)
 		case !in.closable():

@@ -51,6 +51,8 @@ func parseObjects(t testing.TB, text []byte) translate.Objects {
 			o.Services = append(o.Services, decode[corev1.Service](t, doc))
 		case "EndpointSlice":
 			o.Slices = append(o.Slices, decode[discoveryv1.EndpointSlice](t, doc))
+		case "ConfigMap":
+			o.ConfigMaps = append(o.ConfigMaps, decode[corev1.ConfigMap](t, doc))
 		case "IngressClassParameters":
 			p := decode[v1alpha1.IngressClassParameters](t, doc)
 			p.Default()

@@ -23,6 +23,8 @@ type Objects struct {
 	Slices    []*discoveryv1.EndpointSlice
 	// Parameters are what IngressClasses name. They have their defaults.
 	Parameters []*v1alpha1.IngressClassParameters
+	// ConfigMaps are those among which is that of the Options, if it exists.
+	ConfigMaps []*corev1.ConfigMap
 	// Secrets holds the state of the referenced Secrets. One that is referenced
 	// and not in the map does not exist.
 	Secrets map[types.NamespacedName]Secret
@@ -129,6 +131,11 @@ type Options struct {
 	WatchNamespace string
 	// Files is what files of the operator say for all Ingresses.
 	Files Files
+	// ConfigMap names the one with settings for all Ingresses, in the form of
+	// ingress-nginx; zero is none. Parameters overrule it.
+	ConfigMap types.NamespacedName
+	// OCSP is whether the data plane staples OCSP responses.
+	OCSP bool
 	// FIPS says that crypto/tls leaves out what FIPS 140-3 does not approve: those
 	// who ask for it are told.
 	FIPS bool

@@ -60,6 +60,8 @@ type overlay struct {
 	connections                        *snapshot.ConnectionPolicy
 	defaultSecret                      namedDefault
 	process                            *Process
+	// closed says that all paths answer 503.
+	closed bool
 
 	verdicts []Verdict
 }
@@ -108,7 +110,7 @@ func (o *overlay) sameSpec(p *overlay) bool {
 
 // sameHosts reports whether hosts that were built with o would be the same with p.
 func (o *overlay) sameHosts(p *overlay) bool {
-	return o.without != nil && o.without.equal(p.without) && o.tlsPolicy == p.tlsPolicy && o.ownership == p.ownership && maps.EqualFunc(o.classes, p.classes, (*classPolicies).equal)
+	return o.without != nil && o.without.equal(p.without) && o.closed == p.closed && o.tlsPolicy == p.tlsPolicy && o.ownership == p.ownership && maps.EqualFunc(o.classes, p.classes, (*classPolicies).equal)
 }
 
 // of returns the policies of a class.
@@ -122,23 +124,26 @@ func (o *overlay) of(class string) *classPolicies {
 func (t *Translator) compileParameters() overlay {
 	o := overlay{
 		classes:    map[string]*classPolicies{},
-		without:    t.withoutParameters(),
 		unknownSNI: t.opts.UnknownSNI,
 		ownership:  t.opts.HostOwnership,
 		trusted:    t.opts.TrustedCIDRs,
 		process:    &Process{},
+		verdicts:   slices.Clone(t.config.verdicts),
 
 		drainOnRotate: t.opts.DrainOnRotate,
 	}
+	o.without = t.withoutParameters(&o.verdicts)
+	o.takeConfig(&t.config)
 	for i, class := range t.servedClasses() {
 		p := t.parametersOf(class, &o.verdicts)
 		if p == nil {
 			continue
 		}
+		o.judgeOverruled(&t.config, classOrigin(class))
 		c := t.compilePolicies(p, o.without, &o.verdicts)
 		o.classes[class.Name] = c
 		if i == 0 {
-			o.take(&p.Spec, c)
+			o.take(&p.Spec, c, t.opts.TrustedCIDRs)
 			o.connections = connections(p)
 			o.defaultSecret = defaultSecret(p)
 			continue
@@ -151,26 +156,28 @@ func (t *Translator) compileParameters() overlay {
 				"All but the TLS policies counts for the process as a whole, and there the parameters of IngressClass %s decide; IngressClass %s takes the policies alone from these. Move the rest there.", first.Name, class.Name)
 		}
 	}
+	o.connections = t.config.connections(o.connections)
 	o.verdicts = sortVerdicts(o.verdicts)
 	return o
 }
 
 // take applies what counts for the process as a whole.
-func (o *overlay) take(spec *v1alpha1.IngressClassParametersSpec, policies *classPolicies) {
-	if policies.policy != snapshot.Intermediate {
-		o.tlsPolicy = policies.policy
+// trusted are the networks that are trusted in any case.
+func (o *overlay) take(spec *v1alpha1.IngressClassParametersSpec, policies *classPolicies, trusted []netip.Prefix) {
+	if o.tlsPolicy = policies.policy; o.tlsPolicy == snapshot.Intermediate {
+		o.tlsPolicy = nil
 	}
 	switch spec.TLS.UnknownSNI {
 	case v1alpha1.UnknownSNIReject:
 		o.unknownSNI, o.process.RejectUnknownSNI = snapshot.UnknownSNIReject, true
 	case v1alpha1.UnknownSNIDefaultCert:
-		o.unknownSNI = snapshot.UnknownSNIDefaultCert
+		o.unknownSNI, o.process.RejectUnknownSNI = snapshot.UnknownSNIDefaultCert, false
 	}
 	if spec.HostOwnership == v1alpha1.HostOwnershipShared {
 		o.ownership = Shared
 	}
 	if len(spec.TrustedCIDRs) > 0 {
-		o.trusted = slices.Concat(o.trusted, prefixes(spec.TrustedCIDRs))
+		o.trusted = slices.Concat(trusted, prefixes(spec.TrustedCIDRs))
 	}
 	o.handshakeTimeout = spec.TLS.HandshakeTimeout.Value()
 	o.firstByteTimeout = spec.TLS.FirstByteTimeout.Value()

@@ -26,9 +26,16 @@ func (c *classPolicies) equal(d *classPolicies) bool {
 }
 
 // withoutParameters are the policies of a class that has no parameters.
-func (t *Translator) withoutParameters() *classPolicies {
+func (t *Translator) withoutParameters(verdicts *[]Verdict) *classPolicies {
 	c := &classPolicies{policy: snapshot.Intermediate, named: builtIn()}
-	if t.opts.quirks() {
+	if p := t.configPolicy(verdicts); p != nil {
+		c.policy = p
+	}
+	hsts, said := t.config.settings.StrictTransportSecurity()
+	switch {
+	case said:
+		c.hsts = hsts
+	case t.opts.quirks():
 		c.hsts = nginxHSTS
 	}
 	return c
@@ -116,7 +123,7 @@ func (b *policyBuild) build(name string, from *v1alpha1.TLSPolicy) *snapshot.TLS
 // judgeWeak says aloud what old clients cost all others.
 func (b *policyBuild) judgeWeak(from *v1alpha1.TLSPolicy, p *snapshot.TLSPolicy) {
 	if p.MinVersion < tls.VersionTLS12 {
-		b.judge(Warning, TLSPolicyWeak, "The policy accepts TLS %s, which RFC 8996 forbids. Write minVersion: \"1.2\" as soon as the last client that needs it is gone; the metric of handshakes by version shows when.", from.MinVersion)
+		b.judge(Warning, TLSPolicyWeak, "The policy accepts TLS %s, which RFC 8996 forbids. Begin with 1.2 as soon as the last client that needs it is gone; the metric of handshakes by version shows when.", from.MinVersion)
 	}
 	var static, unauthenticated []string
 	for _, s := range from.CipherSuites {

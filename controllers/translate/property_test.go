@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/cardea-dev/cardea/controllers/translate"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
@@ -25,6 +26,7 @@ func TestIncrementalEqualsFromScratch(t *testing.T) {
 				HostOwnership:  translate.HostOwnership(seed % 2),
 				WithoutClass:   seed%3 == 0,
 				SSLPassthrough: seed%4 < 2,
+				ConfigMap:      types.NamespacedName{Namespace: "a", Name: "c"},
 			}
 			tr := translate.New(opts)
 			endpoints := map[string][]snapshot.Endpoint{}

@@ -49,6 +49,8 @@ type Translator struct {
 	// parameters are by name.
 	parameters map[string]*v1alpha1.IngressClassParameters
 
+	// config is the ConfigMap of the Options.
+	config config
 	// overlay is what the parameters of our classes say.
 	overlay  overlay
 	policies policies
@@ -95,7 +97,7 @@ type entry struct {
 
 // New returns a Translator that knows no object.
 func New(opts Options) *Translator {
-	return &Translator{
+	t := &Translator{
 		opts:           opts.withDefaults(),
 		ingresses:      map[types.NamespacedName]*entry{},
 		classes:        map[string]*networkingv1.IngressClass{},
@@ -122,6 +124,8 @@ func New(opts Options) *Translator {
 		touchedSpec:      true,
 		touchedClasses:   true,
 	}
+	t.config = t.readConfig(nil)
+	return t
 }
 
 // Translate translates o from scratch.
@@ -132,6 +136,9 @@ func (o Objects) Translate(opts Options, now time.Time) Result {
 	}
 	for _, p := range o.Parameters {
 		t.SetParameters(p)
+	}
+	for _, c := range o.ConfigMaps {
+		t.SetConfigMap(c)
 	}
 	for _, s := range o.Services {
 		t.SetService(s)
@@ -176,7 +183,7 @@ func (t *Translator) read(name types.NamespacedName, e *entry) {
 	old := e.read
 	e.read = nil
 	if class, ours := t.ours(e.object); ours {
-		e.read = readIngress(e.object)
+		e.read = readIngress(e.object, t.config.defaults)
 		e.read.class = class
 	}
 	t.claim(name, old, e.read)

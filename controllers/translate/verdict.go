@@ -107,7 +107,7 @@ const (
 	PassthroughPathIgnored     Reason = "PassthroughPathIgnored"
 )
 
-// TLS policies, and the parameters that define them.
+// TLS policies, and the parameters and the ConfigMap that define them.
 const (
 	ParametersNotFound      Reason = "ParametersNotFound"
 	ParametersInvalid       Reason = "ParametersInvalid"
@@ -118,6 +118,11 @@ const (
 	TLSSettingsConflictLost Reason = "TLSSettingsConflictLost"
 	CipherSuiteUnsupported  Reason = "CipherSuiteUnsupported"
 	AnnotationWithoutEffect Reason = "AnnotationWithoutEffect"
+	ConfigMapNotFound       Reason = "ConfigMapNotFound"
+	ConfigMapInvalid        Reason = "ConfigMapInvalid"
+	ConfigMapDiffers        Reason = "ConfigMapDiffers"
+	ConfigMapKeyUnknown     Reason = "ConfigMapKeyUnknown"
+	ConfigMapOverruled      Reason = "ConfigMapOverruled"
 )
 
 // Advice reports whether r is advice on what works as it is: it is told by those
@@ -181,8 +186,13 @@ var reasons = []ReasonInfo{
 	{TLSPolicyWeak, "A TLS policy accepts versions or suites that are there for old clients alone."},
 	{TLSPolicyNotFIPS, "A TLS policy names what there is not in FIPS 140-3 mode."},
 	{TLSSettingsConflictLost, "The TLS settings of an Ingress do not count for a host that another Ingress declares."},
-	{CipherSuiteUnsupported, "The annotation ssl-ciphers names suites that the host cannot have; they are left out."},
+	{CipherSuiteUnsupported, "ssl-ciphers names suites that there are not, or that the host cannot have; they are left out."},
 	{AnnotationWithoutEffect, "An annotation asks for what Cardea cannot do; nothing is served differently because of it."},
+	{ConfigMapNotFound, "The ConfigMap that --configmap names does not exist; the defaults apply."},
+	{ConfigMapInvalid, "The value of a key of the ConfigMap cannot be used. If the key protects, the paths of all Ingresses are closed (503), else its default applies."},
+	{ConfigMapDiffers, "What a key of the ConfigMap asks for is not done, or not as ingress-nginx does it."},
+	{ConfigMapKeyUnknown, "The ConfigMap has a key that Cardea does not apply."},
+	{ConfigMapOverruled, "Parameters overrule what the ConfigMap says for a class."},
 	{ClientAuthWithoutTLS, "Client certificates are demanded for a host that is not served over TLS; it is answered with 503."},
 	{ClientAuthConflictLost, "An older Ingress demands client certificates of the host in another way; the paths of this one are answered with 503."},
 }

@@ -36,6 +36,7 @@ type world struct {
 	secrets   map[types.NamespacedName]translate.Secret
 
 	parameters map[string]*v1alpha1.IngressClassParameters
+	configMaps map[types.NamespacedName]*corev1.ConfigMap
 
 	files           translate.Files
 	revocationLists []*snapshot.RevocationLists
@@ -53,6 +54,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 		secrets:   map[types.NamespacedName]translate.Secret{},
 
 		parameters: map[string]*v1alpha1.IngressClassParameters{},
+		configMaps: map[types.NamespacedName]*corev1.ConfigMap{},
 	}
 	for i, c := range []testCertificate{
 		{Hosts: []string{"a.example.com"}},
@@ -78,6 +80,7 @@ func (w *world) objects() translate.Objects {
 		Secrets:   w.secrets,
 
 		Parameters: slices.Collect(maps.Values(w.parameters)),
+		ConfigMaps: slices.Collect(maps.Values(w.configMaps)),
 	})
 	shuffle(w.rand, o.Ingresses)
 	shuffle(w.rand, o.Classes)
@@ -114,7 +117,7 @@ func (w *world) meta(name types.NamespacedName) metav1.ObjectMeta {
 // edit changes one object, or moves the clock.
 func (w *world) edit(tr *translate.Translator) {
 	remove := w.chance(30)
-	switch w.rand.IntN(15) {
+	switch w.rand.IntN(18) {
 	case 0, 1, 2, 3:
 		name := w.name("i", "j", "k")
 		if delete(w.ingresses, name); remove {
@@ -176,6 +179,15 @@ func (w *world) edit(tr *translate.Translator) {
 			RevocationLists:    pick(w, append(w.revocationLists, nil)...),
 		}
 		tr.SetFiles(w.files)
+	case 14:
+		name := w.name("c", "d")
+		if delete(w.configMaps, name); remove {
+			tr.DeleteConfigMap(name)
+			return
+		}
+		c := w.configMap(name)
+		w.configMaps[name] = c
+		tr.SetConfigMap(c)
 	default:
 		w.now = w.now.Add(time.Duration(w.rand.IntN(24)) * time.Hour)
 	}
@@ -201,6 +213,9 @@ func (w *world) resync(tr *translate.Translator) {
 	}
 	for _, v := range o.Parameters {
 		tr.SetParameters(v)
+	}
+	for _, v := range o.ConfigMaps {
+		tr.SetConfigMap(v)
 	}
 	tr.SetFiles(w.files)
 }
@@ -287,6 +302,27 @@ func (w *world) class(name string) *networkingv1.IngressClass {
 	c.Spec.Controller = pick(w, translate.DefaultControllerName, translate.DefaultControllerName, "example.com/other")
 	if w.chance(40) {
 		c.Annotations = map[string]string{networkingv1.AnnotationIsDefaultIngressClass: "true"}
+	}
+	return c
+}
+
+func (w *world) configMap(name types.NamespacedName) *corev1.ConfigMap {
+	c := &corev1.ConfigMap{ObjectMeta: w.meta(name), Data: map[string]string{}}
+	for _, choice := range [][]string{
+		{"ssl-protocols", "TLSv1.3", "TLSv1.2 TLSv1.3", "none"},
+		{"ssl-ciphers", "ECDHE-RSA-AES128-GCM-SHA256"},
+		{"ssl-redirect", "false", "maybe"},
+		{"use-http2", "false"},
+		{"hsts", "true", "false"},
+		{"use-forwarded-headers", "true"},
+		{"use-proxy-protocol", "true"},
+		{"block-cidrs", "192.0.2.0/24"},
+		{"global-auth-url", "", "", "https://auth.example.com"},
+		{"ssl-reject-handshake", "true"},
+	} {
+		if w.chance(30) {
+			c.Data[choice[0]] = pick(w, choice[1:]...)
+		}
 	}
 	return c
 }

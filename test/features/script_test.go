@@ -2,7 +2,8 @@
 //
 // A file of the archive is a manifest of the folder that is served, but for
 // "script", and for those whose name holds a '#', which the script writes later.
-// In manifests stand for something:
+// Lines of its comment that begin with "--" are flags. In manifests stand for
+// something:
 //
 //	${service:NAME}         a Service with port 80, named http, before a backend of that name
 //	${service:NAME@NS}      the same in a namespace
@@ -77,7 +78,7 @@ func run(t *testing.T, a *txtar.Archive) {
 			harness.Write(t, dir, f.Name, s.expand(string(f.Data)))
 		}
 	}
-	s.program = harness.Serve(t, dir)
+	s.program = harness.Serve(t, dir, flags(string(a.Comment))...)
 	s.client = s.program.Client(s.authority)
 	steps := parse(t, s.files["script"])
 	before := s.spec()
@@ -88,6 +89,16 @@ func run(t *testing.T, a *txtar.Archive) {
 	if after := s.spec(); !writes(steps) && before != after {
 		t.Errorf("the Spec changed while nobody changed it (-before +after):\n%s", cmp.Diff(before, after))
 	}
+}
+
+// flags returns those that the comment of a file gives: lines that begin with "--".
+func flags(comment string) (all []string) {
+	for line := range strings.Lines(comment) {
+		if strings.HasPrefix(line, "--") {
+			all = append(all, strings.Fields(line)...)
+		}
+	}
+	return all
 }
 
 func (s *scenario) spec() string {
