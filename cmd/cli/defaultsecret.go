@@ -20,11 +20,41 @@ import (
 // watch of its own would not be worth its connection.
 const secretInterval = 5 * time.Second
 
+// A secretPoll reads one Secret now and then, and has take told what came of it.
+type secretPoll struct {
+	client client.Client
+	name   types.NamespacedName
+	take   func(*corev1.Secret, error)
+}
+
+// run reads until ctx ends.
+func (p *secretPoll) run(ctx context.Context) {
+	tick := time.NewTicker(secretInterval)
+	defer tick.Stop()
+	for {
+		p.read(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (p *secretPoll) read(ctx context.Context) {
+	bounded, cancel := context.WithTimeout(ctx, secretInterval)
+	defer cancel()
+	s := new(corev1.Secret)
+	err := p.client.Get(bounded, p.name, s)
+	if ctx.Err() == nil {
+		p.take(s, err)
+	}
+}
+
 // A secretFollower serves the certificate of one Secret as the default.
 type secretFollower struct {
-	name    types.NamespacedName
+	secretPoll
 	process *process
-	client  client.Client
 	store   *secrets.Store
 	told    string
 }
@@ -34,32 +64,16 @@ func newSecretFollower(name types.NamespacedName, p *process, config *rest.Confi
 	if err != nil {
 		return nil, err
 	}
-	return &secretFollower{name: name, process: p, client: c, store: secrets.New(secrets.DefaultLastGoodAfterDelete)}, nil
+	f := &secretFollower{process: p, store: secrets.New(secrets.DefaultLastGoodAfterDelete)}
+	f.secretPoll = secretPoll{c, name, f.serve}
+	return f, nil
 }
 
-func (f *secretFollower) run(ctx context.Context) {
-	tick := time.NewTicker(secretInterval)
-	defer tick.Stop()
-	for {
-		f.read(ctx)
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-func (f *secretFollower) read(ctx context.Context) {
-	before := f.store.State(f.name, time.Now()).Certificate
-	bounded, cancel := context.WithTimeout(ctx, secretInterval)
-	defer cancel()
-	s := new(corev1.Secret)
-	err := f.client.Get(bounded, f.name, s)
+// serve takes in what a read of the Secret came to.
+func (f *secretFollower) serve(s *corev1.Secret, err error) {
 	now := time.Now()
+	before := f.store.State(f.name, now).Certificate
 	switch {
-	case ctx.Err() != nil:
-		return
 	case err == nil:
 		f.store.Update(f.name, s, now)
 	case apierrors.IsNotFound(err):

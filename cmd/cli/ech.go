@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -79,9 +78,8 @@ func (p *process) serveECH(keys *snapshot.ECHKeys) error {
 // used leaves the keys in force that are: clients know of them for as long as DNS
 // says so.
 type echFollower struct {
-	name    types.NamespacedName
+	secretPoll
 	process *process
-	client  client.Client
 	// inForce is the version of the Secret that was taken in or refused last, told
 	// the problem that was logged last.
 	inForce, told string
@@ -97,32 +95,22 @@ func (s *clusterSettings) followECHSecret(ctx context.Context, p *process, confi
 		p.log.Error("the keys of Encrypted ClientHello cannot be read", "secret", s.echSecret, "error", err.Error())
 		return
 	}
-	f := &echFollower{name: s.echSecretName, process: p, client: c}
-	tick := time.NewTicker(secretInterval)
-	defer tick.Stop()
-	for {
-		f.read(ctx)
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	newECHFollower(s.echSecretName, p, c).run(ctx)
 }
 
-func (f *echFollower) read(ctx context.Context) {
-	bounded, cancel := context.WithTimeout(ctx, secretInterval)
-	defer cancel()
-	s := new(corev1.Secret)
-	err := f.client.Get(bounded, f.name, s)
-	if ctx.Err() != nil {
-		return
-	}
+func newECHFollower(name types.NamespacedName, p *process, c client.Client) *echFollower {
+	f := &echFollower{process: p}
+	f.secretPoll = secretPoll{c, name, f.serve}
+	return f
+}
+
+// serve takes in what a read of the Secret came to.
+func (f *echFollower) serve(s *corev1.Secret, err error) {
 	if err == nil {
 		if s.ResourceVersion == f.inForce {
 			return
 		}
-		if err = f.take(s.Data); err == nil {
+		if err = f.serveKeys(s.Data); err == nil {
 			f.inForce, f.told = s.ResourceVersion, ""
 			f.process.fileMetrics.took(echSecretFlag)
 			return
@@ -136,7 +124,7 @@ func (f *echFollower) read(ctx context.Context) {
 	}
 }
 
-func (f *echFollower) take(data map[string][]byte) error {
+func (f *echFollower) serveKeys(data map[string][]byte) error {
 	keys, err := echKeysOf(data)
 	if err != nil {
 		return err

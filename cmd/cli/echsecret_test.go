@@ -45,7 +45,7 @@ func TestECHSecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &echFollower{name: types.NamespacedName{Namespace: "cardea", Name: "ech"}, process: p, client: c}
+	f := newECHFollower(types.NamespacedName{Namespace: "cardea", Name: "ech"}, p, c)
 	version := 0
 	secret := func(data ...string) string {
 		version++

@@ -49,10 +49,7 @@ func (b *hostBuild) withCiphers(p *snapshot.TLSPolicy, c *claim) *snapshot.TLSPo
 		return p
 	}
 	list := readCiphers(c.settings.SSLCiphers)
-	allowed := p.CipherSuites
-	if allowed == nil {
-		allowed = snapshot.Intermediate.CipherSuites
-	}
+	allowed := p.Suites12()
 	var suites []uint16
 	for _, s := range list.suites {
 		if slices.Contains(allowed, s.id) {

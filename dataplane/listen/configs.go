@@ -129,7 +129,7 @@ func (cs *configs) make(s *served) *tls.Config {
 		Certificates:           []tls.Certificate{*s.cert.TLS},
 		MinVersion:             minVersion(p),
 		MaxVersion:             p.MaxVersion,
-		CipherSuites:           suites12(p),
+		CipherSuites:           p.Suites12(),
 		CurvePreferences:       p.Curves,
 		NextProtos:             cs.nextProtos,
 		SessionTicketsDisabled: p.NoTickets,

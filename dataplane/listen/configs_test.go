@@ -99,9 +99,8 @@ func TestResumptionKeepsToTheKeyType(t *testing.T) {
 
 // serve is what a handshake of host with its first certificate is done with.
 func serve(h *snapshot.Host) *served {
-	spec := &snapshot.Spec{}
 	return &served{
-		host: h.Name, tls: h.TLS, policy: policyOf(spec, h), cert: h.TLS.Certificates[0], security: h.TLS.Security(nil),
+		host: h.Name, tls: h.TLS, policy: h.TLS.EffectivePolicy(nil), cert: h.TLS.Certificates[0], security: h.TLS.Security(nil),
 	}
 }
 
@@ -229,7 +228,7 @@ func TestPolicyPerHost(t *testing.T) {
 		if h.Reason != tt.want {
 			t.Errorf("%s: reason %s (%s), want %s", tt.host, h.Reason, h.Err, tt.want)
 		}
-		if host := w.snap.Load().ServerName(tt.host); h.Policy != policyOf(spec, host) || h.Security != host.TLS.Security(spec.TLSPolicy) {
+		if host := w.snap.Load().ServerName(tt.host); h.Policy != host.TLS.EffectivePolicy(spec.TLSPolicy) || h.Security != host.TLS.Security(spec.TLSPolicy) {
 			t.Errorf("%s: policy %v, security %v, want those of the host", tt.host, h.Policy, h.Security)
 		}
 	}

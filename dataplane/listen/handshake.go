@@ -154,11 +154,12 @@ func (l *Listener) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		return nil, h.refuse(refuseNotReady)
 	}
 	host := snap.ServerName(h.SNI)
-	s := served{policy: policyOf(snap.Spec, host)}
+	var s served
 	if host != nil {
 		h.Host, h.Ingress = host.Name, host.TLS.Origin
 		s.host, s.tls = host.Name, host.TLS
 	}
+	s.policy = s.tls.EffectivePolicy(snap.Spec.TLSPolicy)
 	s.security = snap.ServerNameSecurity(h.SNI)
 	h.Policy, h.Security = s.policy, s.security
 	h.mismatch = mismatch(hello, s.policy)

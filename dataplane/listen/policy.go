@@ -8,24 +8,8 @@ import (
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
-// policyOf returns the policy under which a host is served; host may be nil.
-func policyOf(spec *snapshot.Spec, host *snapshot.Host) *snapshot.TLSPolicy {
-	if host != nil && host.TLS.Policy != nil {
-		return host.TLS.Policy
-	}
-	return cmp.Or(spec.TLSPolicy, snapshot.Intermediate)
-}
-
 func minVersion(p *snapshot.TLSPolicy) uint16 { return cmp.Or(p.MinVersion, tls.VersionTLS12) }
 func maxVersion(p *snapshot.TLSPolicy) uint16 { return cmp.Or(p.MaxVersion, tls.VersionTLS13) }
-
-// suites12 are the suites of TLS 1.2 and older.
-func suites12(p *snapshot.TLSPolicy) []uint16 {
-	if p.CipherSuites == nil {
-		return snapshot.Intermediate.CipherSuites
-	}
-	return p.CipherSuites
-}
 
 // suites13 are those of TLS 1.3, between which crypto/tls chooses by itself.
 var suites13 = []uint16{
@@ -57,7 +41,7 @@ func mismatch(hello *tls.ClientHelloInfo, p *snapshot.TLSPolicy) *refusal {
 	}
 	suites, groups := suites13, groups13
 	if version < tls.VersionTLS13 {
-		suites, groups = suites12(p), groups12
+		suites, groups = p.Suites12(), groups12
 	}
 	if !overlap(hello.CipherSuites, suites) {
 		return refuseCipher

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -162,18 +163,29 @@ type Security [sha256.Size]byte
 // String returns the first 16 hex digits.
 func (s Security) String() string { return hex.EncodeToString(s[:8]) }
 
+// EffectivePolicy returns the policy of t, or else def, or else [Intermediate]. A nil
+// t is a host that no Ingress declares.
+func (t *TLS) EffectivePolicy(def *TLSPolicy) *TLSPolicy {
+	if t != nil && t.Policy != nil {
+		return t.Policy
+	}
+	return cmp.Or(def, Intermediate)
+}
+
+// Suites12 returns the suites of TLS 1.2 and older that p accepts.
+func (p *TLSPolicy) Suites12() []uint16 {
+	if p.CipherSuites == nil {
+		return Intermediate.CipherSuites
+	}
+	return p.CipherSuites
+}
+
 // Security returns the digest of t with def as the default policy. A nil t is a
 // host that no Ingress declares.
 func (t *TLS) Security(def *TLSPolicy) Security {
-	policy, auth := def, (*ClientAuth)(nil)
+	policy, auth := t.EffectivePolicy(def), (*ClientAuth)(nil)
 	if t != nil {
 		auth = t.ClientAuth
-		if t.Policy != nil {
-			policy = t.Policy
-		}
-	}
-	if policy == nil {
-		policy = Intermediate
 	}
 	d := digest{}
 	d.text("cardea security 1")
