@@ -50,8 +50,17 @@ func values(class string) []string {
 // and uninstalls it at the end of the test.
 func install(t *testing.T, name string, set ...string) *release {
 	t.Helper()
+	r := installAt(t, "restricted", name, set...)
+	r.front = r.ports(t)
+	return r
+}
+
+// installAt is install in a namespace of another level of Pod Security, without
+// looking for NodePorts.
+func installAt(t *testing.T, level, name string, set ...string) *release {
+	t.Helper()
 	haveCRD(t)
-	r := &release{namespace: namespace(t, name), name: name, class: name}
+	r := &release{namespace: namespaceAt(t, level, name), name: name, class: name}
 	args := append([]string{"install", name, chart(), "-n", r.namespace, "--wait", "--timeout", "2m", "--set", "crds.enabled=false"}, values(r.class)...)
 	if _, err := command(t.Context(), nil, "helm", append(args, set...)...); err != nil {
 		t.Fatalf("%v\n%s", err, r.state())
@@ -67,7 +76,6 @@ func install(t *testing.T, name string, set ...string) *release {
 			t.Error(err)
 		}
 	})
-	r.front = r.ports(t)
 	return r
 }
 

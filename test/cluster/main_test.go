@@ -115,7 +115,13 @@ func objects[T any](t *testing.T, args ...string) T {
 // test.
 func namespace(t *testing.T, name string) string {
 	t.Helper()
-	apply(t, fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: {pod-security.kubernetes.io/enforce: restricted}}\n", name))
+	return namespaceAt(t, "restricted", name)
+}
+
+// namespaceAt is namespace with another level of Pod Security.
+func namespaceAt(t *testing.T, level, name string) string {
+	t.Helper()
+	apply(t, fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: {pod-security.kubernetes.io/enforce: %s}}\n", name, level))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
