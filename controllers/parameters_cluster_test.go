@@ -212,3 +212,58 @@ func TestDefaultCertificateOfParameters(t *testing.T) {
 	}
 	r.wait(t, 5*time.Second, "no default certificate", func() bool { return served() == "" })
 }
+
+// TestKeepParameters: the policy of config/optional refuses to delete parameters
+// that are not marked for it.
+func TestKeepParameters(t *testing.T) {
+	installDefinition(t)
+	parameters := func(name string, annotations map[string]string) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: object(t, &v1alpha1.IngressClassParameters{
+			TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.Kind},
+			ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: annotations},
+		})}
+	}
+	// The other tests may delete theirs.
+	t.Cleanup(func() {
+		for _, name := range []string{"kept", "unmarked"} {
+			eventually(t, 20*time.Second, "a delete is not refused any more", func() bool {
+				return client.IgnoreNotFound(kube.Delete(context.Background(), parameters(name, nil))) == nil
+			})
+		}
+	})
+	text, err := os.ReadFile("../config/optional/keep-parameters.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for doc := range bytes.SplitSeq(text, []byte("---\n")) {
+		o := &unstructured.Unstructured{}
+		if err := yaml.UnmarshalStrict(doc, &o.Object); err != nil {
+			t.Fatal(err)
+		}
+		create(t, o)
+		t.Cleanup(func() { _ = kube.Delete(context.Background(), o) })
+	}
+	// The API server takes a moment to apply the policy.
+	eventually(t, 20*time.Second, "a delete is refused", func() bool {
+		p := parameters("kept", nil)
+		if err := kube.Create(t.Context(), p); err != nil && !apierrors.IsAlreadyExists(err) {
+			t.Fatal(err)
+		}
+		err := kube.Delete(t.Context(), p)
+		return err != nil && strings.Contains(err.Error(), `set the annotation cardea.dev/delete: "yes"`)
+	})
+	marked := parameters("marked", map[string]string{"cardea.dev/delete": "yes"})
+	if err := kube.Create(t.Context(), marked); err != nil {
+		t.Fatal(err)
+	}
+	if err := kube.Delete(t.Context(), marked); err != nil {
+		t.Errorf("delete of marked parameters = %v, want nil", err)
+	}
+	no := parameters("unmarked", map[string]string{"cardea.dev/delete": "no"})
+	if err := kube.Create(t.Context(), no); err != nil {
+		t.Fatal(err)
+	}
+	if err := kube.Delete(t.Context(), no); err == nil {
+		t.Error("delete of parameters marked with \"no\" = nil, want an error")
+	}
+}

@@ -157,8 +157,21 @@ spec:
 
 The definition is in [config/crd](../config/crd); it needs Kubernetes 1.31 or later. Its rules keep parameters that contradict themselves
 from being stored, and a folder of YAML is held to the same rules. Should some slip through all the same, they are refused as a whole: their
-author is told by an Event, the hosts of the class have the policy ` + "`intermediate`" + `, and the strict defaults apply to the rest. So it is with parameters
-that do not exist. A change is in force within a fraction of a second, and no connection is cut.
+author is told by an Event, the hosts of the class have the policy ` + "`intermediate`" + `, and the strict defaults apply to the rest. A change is in force within a fraction of a second, and no connection is cut.
+
+## What is left of bad parameters
+
+A bad configuration never opens a door, so not everything of refused parameters is dropped:
+
+| parameters | what counts |
+| --- | --- |
+| refused, ` + "`connections`" + ` can be read | ` + "`connections`" + `; of ` + "`proxyProtocol.trustedCIDRs`" + ` and ` + "`trustedCIDRs`" + ` the networks that can be read, and nobody if there is none; ` + "`tls.unknownSNI: reject`" + `. Flags fill in only what the parameters leave open. |
+| refused, a network or a limit in ` + "`connections`" + ` cannot be read | nobody can know whom it was to keep out: all paths answer 503 (` + "`config_rejected`" + `), and nothing is passed through |
+| named by a class and not there | the flags, and the strict defaults |
+
+Nothing is remembered of parameters that are gone: a replica that begins after they went could not know it, and replicas would serve differently. To delete them is therefore to say that they no longer hold. Who wants
+connections restricted whatever happens to objects writes it into the flags ` + "`--connections-…`" + ` as well; [config/optional/keep-parameters.yaml](../config/optional/keep-parameters.yaml), an admission policy, keeps
+parameters from being deleted by accident. Every case has a [verdict](verdicts.md), an Event, and a count in ` + "`cardea_verdicts`" + `: ` + "`ParametersInvalid`" + `, ` + "`ParametersClosed`" + ` and ` + "`ParametersNotFound`" + `.
 
 ## Fields
 

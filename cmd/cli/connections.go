@@ -110,7 +110,7 @@ func connectionsOf(table, flags *snapshot.ConnectionPolicy) *snapshot.Connection
 	if p.Max == 0 {
 		p.Max = flags.Max
 	}
-	if len(p.ProxyProtocol) == 0 {
+	if p.ProxyProtocol == nil { // empty: nobody
 		p.ProxyProtocol = flags.ProxyProtocol
 	}
 	if p.ProxyTimeout == 0 {

@@ -240,7 +240,7 @@ func (c *config) connections(p *snapshot.ConnectionPolicy) *snapshot.ConnectionP
 	if len(all.Deny) == 0 {
 		all.Deny = s.Deny
 	}
-	if s.ProxyProtocol && len(all.ProxyProtocol) == 0 {
+	if s.ProxyProtocol && all.ProxyProtocol == nil {
 		all.ProxyProtocol, all.ProxyTimeout = s.Proxies, s.ProxyTimeout
 	}
 	if p == nil && reflect.DeepEqual(all, snapshot.ConnectionPolicy{Origin: c.origin}) {

@@ -10,6 +10,7 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/cardea-dev/cardea/api/v1alpha1"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
@@ -60,8 +61,9 @@ type overlay struct {
 	connections                        *snapshot.ConnectionPolicy
 	defaultSecret                      namedDefault
 	process                            *Process
-	// closed says that all paths answer 503.
-	closed bool
+	// closed says that all paths answer 503, locked that nobody is let to a host that
+	// is passed through either.
+	closed, locked bool
 
 	verdicts []Verdict
 }
@@ -110,7 +112,7 @@ func (o *overlay) sameSpec(p *overlay) bool {
 
 // sameHosts reports whether hosts that were built with o would be the same with p.
 func (o *overlay) sameHosts(p *overlay) bool {
-	return o.without != nil && o.without.equal(p.without) && o.closed == p.closed && o.tlsPolicy == p.tlsPolicy && o.ownership == p.ownership && maps.EqualFunc(o.classes, p.classes, (*classPolicies).equal)
+	return o.without != nil && o.without.equal(p.without) && o.closed == p.closed && o.locked == p.locked && o.tlsPolicy == p.tlsPolicy && o.ownership == p.ownership && maps.EqualFunc(o.classes, p.classes, (*classPolicies).equal)
 }
 
 // of returns the policies of a class.
@@ -135,8 +137,17 @@ func (t *Translator) compileParameters() overlay {
 	o.without = t.withoutParameters(&o.verdicts)
 	o.takeConfig(&t.config)
 	for i, class := range t.servedClasses() {
-		p := t.parametersOf(class, &o.verdicts)
-		if p == nil {
+		p, errs := t.parametersOf(class, &o.verdicts)
+		if p == nil && class.Spec.Parameters == nil {
+			continue
+		}
+		if p == nil || len(errs) > 0 {
+			// The ConfigMap may say less than the parameters did.
+			o.classes[class.Name] = &classPolicies{policy: snapshot.Intermediate, named: builtIn(), hsts: o.without.hsts}
+			if i == 0 {
+				o.tlsPolicy = nil
+				o.keep(p, errs)
+			}
 			continue
 		}
 		o.judgeOverruled(&t.config, classOrigin(class))
@@ -267,12 +278,12 @@ func rank(first bool) int {
 	return 1
 }
 
-// parametersOf returns the parameters that class names; nil if it names none, or
-// none that can be applied.
-func (t *Translator) parametersOf(class *networkingv1.IngressClass, verdicts *[]Verdict) *v1alpha1.IngressClassParameters {
+// parametersOf returns the parameters that class names, nil if it names none or none
+// that are there, and what is wrong with them.
+func (t *Translator) parametersOf(class *networkingv1.IngressClass, verdicts *[]Verdict) (*v1alpha1.IngressClassParameters, field.ErrorList) {
 	ref := class.Spec.Parameters
 	if ref == nil {
-		return nil
+		return nil, nil
 	}
 	origin := classOrigin(class)
 	origin.Field = "spec.parameters"
@@ -282,29 +293,26 @@ func (t *Translator) parametersOf(class *networkingv1.IngressClass, verdicts *[]
 		judge(Verdict{Level: Refused, Reason: ParametersInvalid, Origin: origin},
 			"The parameters are of kind %s of group %q, want kind %s of group %s. The strict defaults apply to the class.",
 			brief(ref.Kind), brief(text(ref.APIGroup)), v1alpha1.Kind, v1alpha1.GroupVersion.Group)
-		return nil
+		return nil, nil
 	case text(ref.Scope) == networkingv1.IngressClassParametersReferenceScopeNamespace:
 		judge(Verdict{Level: Refused, Reason: ParametersInvalid, Origin: origin},
 			"The scope of the parameters is Namespace, and objects of kind %s have no namespace. The strict defaults apply to the class. Write scope: Cluster and no namespace.", v1alpha1.Kind)
-		return nil
+		return nil, nil
 	}
 	p := t.parameters[ref.Name]
 	if p == nil {
 		judge(Verdict{Level: Refused, Reason: ParametersNotFound, Origin: origin, Other: snapshot.Origin{Kind: v1alpha1.Kind, Name: ref.Name}},
 			"%s %s does not exist; the strict defaults apply to the class. Create it, and the CustomResourceDefinition if that is missing.", v1alpha1.Kind, brief(ref.Name))
-		return nil
+		return nil, nil
 	}
 	errs := p.Validate()
 	for _, e := range errs[:min(len(errs), maxParameterErrors)] {
 		at := parametersOrigin(p)
 		at.Field = e.Field
 		judge(Verdict{Level: Refused, Reason: ParametersInvalid, Origin: at, Other: origin},
-			"%s. Nothing of these parameters is applied: the hosts of the class have the TLS policy intermediate, and the strict defaults apply to the rest.", sentence(cut(e.ErrorBody(), 300)))
+			"%s. Of these parameters that alone is applied which protects, as far as it can be read: connections, proxyProtocol, trustedCIDRs and unknownSNI: reject. The hosts of the class have the TLS policy intermediate, and the strict defaults apply to the rest.", sentence(cut(e.ErrorBody(), 300)))
 	}
-	if len(errs) > 0 {
-		return nil
-	}
-	return p
+	return p, errs
 }
 
 // maxParameterErrors is how many errors of one object are told.

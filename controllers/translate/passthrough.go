@@ -51,7 +51,7 @@ func (b *hostBuild) passthrough(claims []*claim) *snapshot.Host {
 	owner.settings = &settings
 	plain.ingress = &owner
 	var target snapshot.Route
-	if plain.closed {
+	if plain.closed || b.overlay.locked {
 		target.Answer = &snapshot.Answer{Status: 503, Reason: "config_rejected"}
 	} else {
 		b.backend(&target, &candidate{claim: &plain, path: root.path})

@@ -111,6 +111,7 @@ const (
 const (
 	ParametersNotFound      Reason = "ParametersNotFound"
 	ParametersInvalid       Reason = "ParametersInvalid"
+	ParametersClosed        Reason = "ParametersClosed"
 	ParametersIgnored       Reason = "ParametersIgnored"
 	TLSPolicyUnknown        Reason = "TLSPolicyUnknown"
 	TLSPolicyWeak           Reason = "TLSPolicyWeak"
@@ -180,7 +181,8 @@ var reasons = []ReasonInfo{
 	{PassthroughPathIgnored, "A path of the Ingress is not served, because the host's connections are passed through undecrypted."},
 
 	{ParametersNotFound, "An IngressClass names parameters that do not exist; the strict defaults apply to the class."},
-	{ParametersInvalid, "The parameters of an IngressClass cannot be applied; its hosts have the TLS policy intermediate and the strict defaults apply to the rest."},
+	{ParametersInvalid, "The parameters of an IngressClass cannot be applied, but for what protects; its hosts have the TLS policy intermediate and the strict defaults apply to the rest."},
+	{ParametersClosed, "Parameters that cannot be applied say who may connect in a way that cannot be read; the paths of all Ingresses are closed (503)."},
 	{ParametersIgnored, "Parameters that count for the process as a whole are decided by those of another IngressClass; the TLS policies alone are taken from these."},
 	{TLSPolicyUnknown, "An Ingress names a TLS policy that its class does not have; the host has that of the class, or intermediate if that is stricter."},
 	{TLSPolicyWeak, "A TLS policy accepts versions or suites that are there for old clients alone."},
