@@ -192,13 +192,12 @@ func TestSchemaRefuses(t *testing.T) {
 		{"controller: {resources: {limit: {memory: 512Mi}}}", "at '/controller/resources': additional properties 'limit' not allowed"},
 		{"controller: {extraArgs: {--log-level: debug}}", "at '/controller/extraArgs'"},
 		{"controller: {extraArgs: [--log-level=debug]}", "at '/controller/extraArgs': got array, want object"},
+		{"controller: {config: {add-headers: {X-A: b}}}", "at '/controller/config/add-headers'"},
 		{"rbac: {secrets: namespace}", "at '/rbac/secrets': value must be one of 'cluster', 'namespaces'"},
 		// What a schema cannot say.
 		{"rbac: {secrets: namespaces}", "rbac.secrets: namespaces: want rbac.secretNamespaces"},
 		{"rbac: {scope: true}", "rbac.scope: want controller.scope.enabled"},
 		{"controller: {terminationGracePeriodSeconds: 20}", "want at least controller.shutdownDelaySeconds (10) and 11 more"},
-		{`controller: {config: {use-proxy-protocol: "true"}}`, "use-proxy-protocol: want controller.config.proxy-real-ip-cidr"},
-		{`controller: {config: {use-forwarded-headers: "true"}}`, "use-forwarded-headers: want controller.config.proxy-real-ip-cidr"},
 	} {
 		_, err := render(t, c.values)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -11,19 +11,6 @@ The time that requests in flight have when a pod ends.
 {{- end }}
 
 {{/*
-Load balancers that send the PROXY protocol, as ingress-nginx's ConfigMap says.
-*/}}
-{{- define "cardea.proxyProtocolTrusted" -}}
-{{- $config := .Values.controller.config | default dict }}
-{{- if eq (toString (index $config "use-proxy-protocol")) "true" }}
-{{- if not (or (index $config "proxy-real-ip-cidr") (hasKey .Values.controller.extraArgs "proxy-protocol-trusted")) }}
-{{- fail "controller.config.use-proxy-protocol: want controller.config.proxy-real-ip-cidr, too, the networks of the load balancers: whoever may send the PROXY protocol can pretend any address" }}
-{{- end }}
-{{- index $config "proxy-real-ip-cidr" | replace " " "" }}
-{{- end }}
-{{- end }}
-
-{{/*
 Flags. What values say comes first; controller.extraArgs may say otherwise.
 */}}
 {{- define "cardea.args" -}}
@@ -57,8 +44,8 @@ Flags. What values say comes first; controller.extraArgs may say otherwise.
 {{- $_ := set $args "session-ticket-secret" (include "cardea.ticketSecret" .) }}
 {{- $_ := set $args "shutdown-delay" (printf "%vs" $c.shutdownDelaySeconds) }}
 {{- $_ := set $args "shutdown-timeout" (printf "%vs" (include "cardea.shutdownTimeout" .)) }}
-{{- with include "cardea.proxyProtocolTrusted" . }}
-{{- $_ := set $args "proxy-protocol-trusted" . }}
+{{- with include "cardea.configMap" . }}
+{{- $_ := set $args "configmap" . }}
 {{- end }}
 {{- if eq (toString (index $config "enable-ocsp")) "true" }}
 {{- $_ := set $args "enable-ocsp" "true" }}

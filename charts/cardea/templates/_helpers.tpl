@@ -115,6 +115,33 @@ Which addresses of the nodes go into the status, if no Service's do.
 {{- end }}
 {{- end }}
 
+{{/*
+What goes into the ConfigMap, as YAML; "" for nothing. Keys that are flags of Cardea
+are none of it.
+*/}}
+{{- define "cardea.config" -}}
+{{- $data := dict }}
+{{- range $key, $value := .Values.controller.config }}
+{{- if and (not (has $key (list "disable-access-log" "enable-ocsp"))) (not (kindIs "invalid" $value)) }}
+{{- $_ := set $data $key (toString $value) }}
+{{- end }}
+{{- end }}
+{{- with $data }}{{ toYaml . }}{{ end }}
+{{- end }}
+
+{{/*
+NAMESPACE/NAME of the ConfigMap with settings for all Ingresses, if there is one.
+*/}}
+{{- define "cardea.configMap" -}}
+{{- with index .Values.controller.extraArgs "configmap" }}
+{{- . }}
+{{- else }}
+{{- if include "cardea.config" . }}
+{{- printf "%s/%s" (include "cardea.namespace" .) (include "cardea.fullname" .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "cardea.className" -}}
 {{- .Values.controller.ingressClass | default .Values.controller.ingressClassResource.name }}
 {{- end }}

@@ -1,0 +1,139 @@
+package chart
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// why says what each right is for. The key is the resource, and where it is given
+// if that matters: in Cardea's own namespace some rights mean something else.
+var why = map[string]string{
+	"ingresses":              "what to serve",
+	"ingressclasses":         "which Ingresses are Cardea's",
+	"ingressclassparameters": "how classes are served",
+	"services":               "ports, ExternalName, the address to publish",
+	"endpointslices":         "endpoints",
+	"ingresses/status":       "`status.loadBalancer`, written by the leader",
+	"events":                 "Events on Ingresses, Secrets and classes; get and update so that the replicas share one",
+	"secrets":                "`get` reads a Secret that an Ingress names; `list` and `watch` carry metadata, to see that one changed, and the content at the start if many are named. Kubernetes knows no right to the metadata alone: **whoever may list Secrets can read them**",
+	"configmaps":             "settings for all Ingresses",
+	"leases own":             "which replica is the leader",
+	"secrets own":            "the secrets of TLS session tickets, which the leader makes and rotates and all replicas read",
+	"nodes":                  "addresses of the nodes, for `status.loadBalancer`",
+	"pods own":               "on which nodes pods of Cardea are ready",
+}
+
+// TestRoles holds docs/rbac.md to the roles that the chart renders.
+func TestRoles(t *testing.T) {
+	var page strings.Builder
+	page.WriteString(`# What Cardea may do in a cluster
+
+<!-- Generated from what charts/cardea renders by "make chart ARGS=-update"; do not edit. -->
+
+These are all rights of Cardea's ServiceAccount besides those that every account has. A test runs the controller with those of the first table and nothing else (` + "`TestRoleIsEnough`" + `); in a whole cluster another compares them with
+what ` + "`kubectl auth can-i --list`" + ` says. Cardea writes no object of users but the status of their Ingresses and Events, and reads no pod of theirs, no other ConfigMap and no namespace.
+`)
+	for _, c := range []struct{ title, text, values string }{
+		{"By default", "The Ingresses and Secrets of all namespaces.", ""},
+		{
+			"Secrets of some namespaces", "With `rbac.secrets: namespaces` and `rbac.secretNamespaces: [shop, blog]`. The Ingresses of all namespaces are served; what those elsewhere name is told to be unreadable (`SecretUnreadable`), and nobody asks the API server for it. " +
+				"Who may read it is thus decided by the list, not by who can write an Ingress.",
+			"rbac: {secrets: namespaces, secretNamespaces: [shop, blog]}",
+		},
+		{"One namespace", "With `controller.scope: {enabled: true, namespace: shop}`. Classes and their parameters have no namespace, and neither have Events on them, which are in `default`.", "controller: {scope: {enabled: true, namespace: shop}}"},
+		{"Addresses of nodes", "With `controller.publishService.enabled: false`, or without a Service: the addresses of the nodes are written into the status of Ingresses, and these rights come along.", "controller: {publishService: {enabled: false}}"},
+		{"Settings for all Ingresses", "With `controller.config` or `controller.extraArgs: {configmap: …}`, one ConfigMap besides.", "controller: {config: {use-http2: \"false\"}}"},
+		{"The Secret of a flag", "With `controller.extraArgs: {default-ssl-certificate: edge/default-tls}` and Secrets restricted as above, the right to read that one.", "rbac: {secrets: namespaces, secretNamespaces: [shop]}\ncontroller: {extraArgs: {default-ssl-certificate: edge/default-tls}}"},
+	} {
+		fmt.Fprintf(&page, "\n## %s\n\n%s\n\n| where | resource | verbs | names | why |\n| --- | --- | --- | --- | --- |\n%s\n", c.title, c.text,
+			strings.Join(rights(t, objects(t, mustRender(t, c.values).manifest)), "\n"))
+	}
+	page.WriteString("\n## Without the chart\n\n[config/rbac](../config/rbac) has the same roles as files; a test compares them with the first table. `rbac.create: false` makes none, and you bind your own.\n")
+	hold(t, filepath.Join(root, "docs", "rbac.md"), page.String())
+}
+
+// rights returns the lines of the table.
+func rights(t *testing.T, list []object) (lines []string) {
+	t.Helper()
+	for _, o := range list {
+		if o.kind() != "ClusterRole" && o.kind() != "Role" {
+			continue
+		}
+		namespace, _ := o.metadata()["namespace"].(string)
+		where := "cluster"
+		if namespace != "" {
+			where = "namespace `" + namespace + "`"
+		}
+		for _, rule := range sorted(t, o["rules"].([]any)) {
+			rule := rule.(map[string]any)
+			resource := rule["resources"].([]any)[0].(string)
+			reason, ok := why[resource+" own"]
+			if !ok || namespace != "cardea" {
+				reason, ok = why[resource]
+			}
+			if resource == "secrets" && strings.HasSuffix(o.metadata()["name"].(string), "-certificate") {
+				reason = "the Secret of `--default-ssl-certificate`"
+			}
+			if !ok {
+				t.Errorf("%v: nothing is said about %s", o, resource)
+			}
+			if group := rule["apiGroups"].([]any)[0].(string); group != "" {
+				resource += " (" + group + ")"
+			}
+			lines = append(lines, fmt.Sprintf("| %s | %s | %s | %s | %s |", where, resource, words(rule["verbs"]), words(rule["resourceNames"]), reason))
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func words(list any) string {
+	var all []string
+	items, _ := list.([]any)
+	for _, item := range items {
+		all = append(all, item.(string))
+	}
+	return strings.Join(all, ", ")
+}
+
+// TestRolesAreAsNarrowAsTheySay holds for each kind of installation that no role
+// reaches farther than it should.
+func TestRolesAreAsNarrowAsTheySay(t *testing.T) {
+	for _, c := range []struct {
+		name, values string
+		secretsIn    []string // namespaces in which Secrets may be listed; "" is the cluster
+	}{
+		{"cluster", "", []string{""}},
+		{"namespaces", "rbac: {secrets: namespaces, secretNamespaces: [shop, blog, shop]}", []string{"blog", "shop"}},
+		{"scope", "controller: {scope: {enabled: true}}", []string{"cardea"}},
+		{"scope elsewhere", "controller: {scope: {enabled: true, namespace: shop}}", []string{"shop"}},
+		{"none", "rbac: {create: false}", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var secretsIn []string
+			for _, o := range objects(t, mustRender(t, c.values).manifest) {
+				if o.kind() != "ClusterRole" && o.kind() != "Role" {
+					continue
+				}
+				namespace, _ := o.metadata()["namespace"].(string)
+				for _, rule := range sorted(t, o["rules"].([]any)) {
+					rule := rule.(map[string]any)
+					verbs, resource := words(rule["verbs"]), words(rule["resources"])
+					if strings.Contains(verbs+resource+words(rule["apiGroups"]), "*") || strings.Contains(verbs, "delete") {
+						t.Errorf("%v: %s on %s, want neither * nor delete", o, verbs, resource)
+					}
+					if resource == "secrets" && strings.Contains(verbs, "list") {
+						secretsIn = append(secretsIn, namespace)
+					}
+				}
+			}
+			slices.Sort(secretsIn)
+			if !slices.Equal(secretsIn, c.secretsIn) {
+				t.Errorf("Secrets may be listed in %q, want %q", secretsIn, c.secretsIn)
+			}
+		})
+	}
+}
