@@ -148,15 +148,14 @@ type head struct {
 // in full where the object is decoded.
 func (d *document) head() head {
 	var h head
-	if _, list := d.root["items"]; d.root == nil || list {
+	if d.root == nil || d.root.find(0, "items") != 0 {
 		_ = k8sjson.UnmarshalCaseSensitivePreserveInts(d.json, &h)
 		return h
 	}
-	h.APIVersion, _ = d.root["apiVersion"].(string)
-	h.Kind, _ = d.root["kind"].(string)
-	meta, _ := d.root["metadata"].(map[string]any)
-	h.Metadata.Name, _ = meta["name"].(string)
-	h.Metadata.Namespace, _ = meta["namespace"].(string)
+	h.APIVersion, h.Kind = d.root.string(0, "apiVersion"), d.root.string(0, "kind")
+	if meta := d.root.find(0, "metadata"); meta != 0 {
+		h.Metadata.Name, h.Metadata.Namespace = d.root.string(meta, "name"), d.root.string(meta, "namespace")
+	}
 	return h
 }
 

@@ -19,7 +19,7 @@ import (
 type document struct {
 	json []byte
 	// root is the same as a tree if the document is plain, else nil.
-	root map[string]any
+	root plainTree
 	// line of the document's first line in the file.
 	line int
 	// locate finds the lines of all fields. It is called for the first problem

@@ -2,7 +2,6 @@ package manifest
 
 import (
 	"bytes"
-	"encoding/json"
 	"strconv"
 	"strings"
 )
@@ -30,29 +29,32 @@ type plain struct {
 	indent int
 	text   string
 	depth  int
+	tree   plainTree
 }
 
-// maxDepth bounds the recursion of a plain.
-const maxDepth = 64
+const (
+	// maxDepth bounds the recursion of a plain, maxKeys what it compares the keys of
+	// a mapping with.
+	maxDepth = 64
+	maxKeys  = 256
+)
 
 // plainJSON returns one YAML document as JSON and as a tree, or false where the
 // parser has to look.
-func plainJSON(text []byte) (out []byte, root map[string]any, ok bool) {
+func plainJSON(text []byte) (out []byte, root plainTree, ok bool) {
 	for _, c := range text {
 		if (c < ' ' || c > '~') && c != '\n' {
 			return nil, nil, false
 		}
 	}
-	p := plain{rest: string(bytes.TrimPrefix(text, []byte("---\n")))}
-	if !p.next() || p.text == "" || p.indent != 0 {
+	p := plain{
+		rest: string(bytes.TrimPrefix(text, []byte("---\n"))),
+		tree: make(plainTree, 1, bytes.Count(text, []byte("\n"))+2),
+	}
+	if !p.next() || p.text == "" || p.indent != 0 || !p.mapping(0) || p.text != "" {
 		return nil, nil, false
 	}
-	root, ok = p.mapping()
-	if !ok || p.text != "" {
-		return nil, nil, false
-	}
-	out, err := json.Marshal(root)
-	return out, root, err == nil
+	return p.tree.json(make([]byte, 0, len(text)+len(text)/8), 0), p.tree, true
 }
 
 // next goes to the next line that is neither empty nor a comment. It reports false
@@ -77,77 +79,75 @@ func (p *plain) next() bool {
 	return true
 }
 
-// mapping reads the mapping that the current line begins.
-func (p *plain) mapping() (map[string]any, bool) {
+// mapping reads the mapping that the current line begins, as node n.
+func (p *plain) mapping(n int32) bool {
 	if p.depth++; p.depth > maxDepth {
-		return nil, false
+		return false
 	}
-	indent := p.indent
-	m := make(map[string]any)
+	indent, keys := p.indent, 0
+	p.tree[n].kind = plainMapping
 	for p.indent == indent && !item(p.text) {
 		key, value, ok := strings.Cut(p.text, ":")
-		if !ok || !isKey(key) {
-			return nil, false
+		if keys++; !ok || !isKey(key) || keys > maxKeys {
+			return false
 		}
-		if _, twice := m[key]; twice {
-			return nil, false
-		}
-		if value == "" {
-			m[key], ok = p.below(indent)
-		} else {
-			m[key], ok = plainValue(value)
-			ok = ok && p.next()
+		k, ok := p.tree.entry(n, key)
+		switch {
+		case !ok:
+			return false
+		case value == "":
+			ok = p.below(k, indent)
+		default:
+			ok = p.tree.value(k, value) && p.next()
 		}
 		if !ok {
-			return nil, false
+			return false
 		}
 	}
 	p.depth--
-	return m, p.indent < indent || p.indent == indent && item(p.text)
+	return p.indent < indent || p.indent == indent && item(p.text)
 }
 
-// below reads what belongs to a key that has nothing behind it on its line: a
-// mapping that is indented more, a sequence that is not indented less, or null.
-func (p *plain) below(indent int) (any, bool) {
+// below reads what belongs to a key that has nothing behind it on its line, as node
+// n: a mapping that is indented more, a sequence that is not indented less, or null.
+func (p *plain) below(n int32, indent int) bool {
 	switch {
 	case !p.next():
-		return nil, false
+		return false
 	case p.indent >= indent && item(p.text):
-		return p.sequence(indent)
+		return p.sequence(n, indent)
 	case p.indent > indent:
-		m, ok := p.mapping()
 		// A sequence cannot follow a mapping at its own indentation.
-		return m, ok && p.indent <= indent
+		return p.mapping(n) && p.indent <= indent
 	}
-	return nil, true
+	return true
 }
 
-// sequence reads the sequence that the current line begins. Its key is at parent.
-func (p *plain) sequence(parent int) (any, bool) {
+// sequence reads the sequence that the current line begins, as node n. Its key is at
+// parent.
+func (p *plain) sequence(n int32, parent int) bool {
 	if p.depth++; p.depth > maxDepth {
-		return nil, false
+		return false
 	}
 	indent := p.indent
-	list := []any{}
+	p.tree[n].kind = plainList
+	last := int32(0)
 	for p.indent == indent && item(p.text) {
 		text := p.text[len("- "):]
-		var value any
+		last = p.tree.element(n, last)
 		var ok bool
 		if key, _, is := strings.Cut(text, ":"); is && isKey(key) {
 			p.indent, p.text = indent+len("- "), text
-			value, ok = p.mapping()
-			ok = ok && p.indent <= indent
+			ok = p.mapping(last) && p.indent <= indent
 		} else {
-			value, ok = plainValue(" " + text)
-			ok = ok && p.next()
+			ok = p.tree.value(last, " "+text) && p.next()
 		}
 		if !ok {
-			return nil, false
+			return false
 		}
-		list = append(list, value)
 	}
 	p.depth--
-	return list, p.indent <= parent
+	return p.indent <= parent
 }
 
 func item(text string) bool { return strings.HasPrefix(text, "- ") }
@@ -158,52 +158,52 @@ func isKey(text string) bool {
 	return len(text) <= longest && isWord(text) && text[0] != '/'
 }
 
-// plainValue reads what is behind the colon of a key.
-func plainValue(text string) (any, bool) {
+// value reads what is behind the colon of a key, as node n.
+func (t *plainTree) value(n int32, text string) bool {
 	text, ok := strings.CutPrefix(text, " ")
 	if !ok || text == "" {
-		return nil, false
+		return false
 	}
 	inner, ok := strings.CutPrefix(text, "[")
 	if !ok {
-		return plainScalar(text)
+		return (*t)[n].scalar(text)
 	}
 	if inner, ok = strings.CutSuffix(inner, "]"); !ok {
-		return nil, false
+		return false
 	}
-	list := []any{}
+	(*t)[n].kind = plainList
+	last := int32(0)
 	for inner != "" {
 		var s string
 		s, inner, ok = strings.Cut(inner, ", ")
 		if ok && inner == "" || strings.ContainsAny(s, ",[]{}") {
-			return nil, false
+			return false
 		}
-		v, ok := plainScalar(s)
-		if !ok {
-			return nil, false
+		last = t.element(n, last)
+		if !(*t)[last].scalar(s) {
+			return false
 		}
-		list = append(list, v)
 	}
-	return list, true
+	return true
 }
 
-func plainScalar(text string) (any, bool) {
+// scalar makes n what text says.
+func (n *plainNode) scalar(text string) bool {
+	n.kind, n.text = plainString, text
 	switch {
-	case text == "true":
-		return true, true
-	case text == "false":
-		return false, true
+	case text == "true", text == "false":
+		n.kind = plainLiteral
+		return true
 	case isWord(text):
-		return text, true
+		return true
 	case len(text) >= 2 && (text[0] == '"' || text[0] == '\'') && text[len(text)-1] == text[0]:
-		inner := text[1 : len(text)-1]
-		return inner, !strings.ContainsAny(inner, `"'\`)
+		n.text = text[1 : len(text)-1]
+		return !strings.ContainsAny(n.text, `"'\`)
 	}
 	// Other bases begin with 0; what is longer may be no int.
-	if n, err := strconv.Atoi(text); err == nil && len(text) < 10 && text[0] >= '1' && text[0] <= '9' {
-		return n, true
-	}
-	return nil, false
+	n.kind = plainLiteral
+	_, err := strconv.Atoi(text)
+	return err == nil && len(text) < 10 && text[0] >= '1' && text[0] <= '9'
 }
 
 // isWord reports whether text is an unquoted string that no YAML takes for
