@@ -127,7 +127,11 @@ func Parse(annotations map[string]string) (Settings, []Problem) {
 }
 
 // ParseOver is Parse with defaults of the operator's own.
-func ParseOver(s Settings, annotations map[string]string) (Settings, []Problem) {
+func ParseOver(defaults Settings, annotations map[string]string) (Settings, []Problem) {
+	if !anyOurs(annotations) {
+		return defaults, nil
+	}
+	s := defaults
 	var problems []Problem
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
 		row, ours := Lookup(key)
@@ -150,6 +154,17 @@ func ParseOver(s Settings, annotations map[string]string) (Settings, []Problem) 
 func Set(s *Settings, name, value string) error {
 	row, _ := Lookup(Own + name)
 	return row.set(s, strings.TrimSpace(value))
+}
+
+// anyOurs reports whether any key has one of our prefixes. Most objects carry none
+// but those of others.
+func anyOurs(annotations map[string]string) bool {
+	for key := range annotations {
+		if strings.HasPrefix(key, Own) || strings.HasPrefix(key, Nginx) {
+			return true
+		}
+	}
+	return false
 }
 
 // overruled reports whether key has the foreign prefix and the object has the

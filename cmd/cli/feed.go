@@ -116,7 +116,7 @@ func (f *feed) set(o manifest.Object, now time.Time) {
 		name := nameOf(o)
 		f.secrets[name] = o
 		if f.referenced[name] {
-			f.read(name, now)
+			f.read(now, name)
 		}
 	}
 }
@@ -140,28 +140,37 @@ func (f *feed) remove(o manifest.Object, now time.Time) {
 	case *corev1.Secret:
 		delete(f.secrets, name)
 		if f.referenced[name] {
-			f.read(name, now)
+			f.read(now, name)
 		}
 	}
 }
 
-// read takes the Secret, or that there is none, into the store and from there
-// into the translator.
-func (f *feed) read(name types.NamespacedName, now time.Time) {
-	held := f.secrets[name]
-	secret := held
-	if f.fresh != nil && held != nil && held.Data == nil {
-		secret = f.fresh(name.Namespace, name.Name)
+// read takes Secrets, or that there are none, into the store and from there into
+// the translator.
+func (f *feed) read(now time.Time, names ...types.NamespacedName) {
+	there := make(map[types.NamespacedName]*corev1.Secret, len(names))
+	for _, name := range names {
+		held := f.secrets[name]
+		secret := held
+		if f.fresh != nil && held != nil && held.Data == nil {
+			secret = f.fresh(name.Namespace, name.Name)
+		}
+		switch {
+		case secret != nil:
+			there[name] = secret
+		case held != nil:
+			f.store.Unreadable(name, "its file is being changed", now)
+		default:
+			f.store.Update(name, nil, now)
+		}
 	}
-	if held != nil && secret == nil {
-		f.store.Unreadable(name, "its file is being changed", now)
-	} else {
-		f.store.Update(name, secret, now)
+	f.store.UpdateAll(there, now)
+	for _, name := range names {
+		if held := f.secrets[name]; f.fresh != nil && held != nil {
+			held.Data = nil
+		}
+		f.setSecret(name, now)
 	}
-	if f.fresh != nil && held != nil {
-		held.Data = nil
-	}
-	f.setSecret(name, now)
 }
 
 // setSecret gives the translator the state of a Secret.
@@ -211,42 +220,32 @@ func (f *feed) takeProcess() {
 	}
 }
 
-// translate translates until every Secret that the result names has been read.
-// One more turn is enough: Secrets name nothing.
+// translate reads the Secrets that are named and were not, and translates.
 func (f *feed) translate(now time.Time) {
-	f.result = f.translator.Translate(now)
-	if sameMap(f.named, f.result.Secrets) {
-		return
+	if named := f.translator.Secrets(); !sameMap(f.named, named) {
+		f.named = named
+		f.readNamed(now)
 	}
-	f.named = f.result.Secrets
-	changed := false
-	for name, refs := range f.result.Secrets {
+	f.result = f.translator.Translate(now)
+}
+
+func (f *feed) readNamed(now time.Time) {
+	var unread []types.NamespacedName
+	for name, refs := range f.named {
 		again := f.store.Want(name, translate.Purposes(refs))
 		if again || !f.referenced[name] {
 			f.referenced[name] = true
-			f.read(name, now)
-			changed = true
+			unread = append(unread, name)
 		}
 	}
+	f.read(now, unread...)
 	for name := range f.referenced {
-		if _, named := f.result.Secrets[name]; !named {
+		if _, named := f.named[name]; !named {
 			delete(f.referenced, name)
 			f.translator.DeleteSecret(name)
 		}
 	}
 	f.store.Retain(func(name types.NamespacedName) bool { return f.referenced[name] })
-	if changed {
-		first := f.result.Endpoints
-		f.result = f.translator.Translate(now)
-		for pool, list := range first {
-			if _, again := f.result.Endpoints[pool]; !again {
-				if f.result.Endpoints == nil {
-					f.result.Endpoints = make(map[string][]snapshot.Endpoint)
-				}
-				f.result.Endpoints[pool] = list
-			}
-		}
-	}
 }
 
 // sameMap reports whether a and b are one map: the translator returns the same as

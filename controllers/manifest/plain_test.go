@@ -1,6 +1,8 @@
 package manifest
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -23,6 +25,8 @@ func TestPlain(t *testing.T) {
 		{"head of other types", "kind: 1\napiVersion: [v1]\nmetadata: true\n", true},
 		{"name of another type", "kind: Secret\nKind: Other\napiVersion: v1\nmetadata:\n  name: 1\n  namespace: shop\n", true},
 		{"base64", "data:\n  tls.crt: LS0tLS1CRUdJTi+/a==\n", true},
+		{"many keys", keys(maxKeys), true},
+		{"too many keys", keys(maxKeys + 1), false},
 		{"escape", "a: \"\\n\"\n", false},
 		{"comment behind a value", "a: b # c\n", false},
 		{"words that are booleans", "a: yes\n", false},
@@ -85,4 +89,13 @@ func samePlain(t *testing.T, text string) bool {
 		t.Errorf("head of %q (-parsed +plain):\n%s", text, diff)
 	}
 	return true
+}
+
+// keys returns a mapping with n keys in no order.
+func keys(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "k%d: v\n", i*7%n)
+	}
+	return b.String()
 }

@@ -200,6 +200,9 @@ func readFile(path string) ([]byte, error) {
 	}
 	defer r.Close()
 	var b bytes.Buffer
+	if info, err := r.Stat(); err == nil {
+		b.Grow(int(min(info.Size(), maxFile)) + bytes.MinRead)
+	}
 	if n, err := io.Copy(&b, io.LimitReader(r, maxFile+1)); err != nil {
 		return nil, err
 	} else if n > maxFile {

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"strings"
 	"testing"
@@ -287,5 +288,36 @@ func TestProblemsNeverQuoteTheKey(t *testing.T) {
 		if problem == "" {
 			t.Error("Problem is empty for a pair that does not match")
 		}
+	}
+}
+
+// TestUpdateAll: several Secrets at once are what they are one after the other.
+func TestUpdateAll(t *testing.T) {
+	all := map[types.NamespacedName]*corev1.Secret{}
+	one, many := New(time.Hour), New(time.Hour)
+	for i := range 50 {
+		name := types.NamespacedName{Namespace: "shop", Name: fmt.Sprint("tls-", i)}
+		cert, key := pair(t, name.Name, time.Duration(i%5-2)*day, 10*day)
+		if i%7 == 0 {
+			key = []byte("no key")
+		}
+		s := secret(cert, key)
+		s.Name = name.Name
+		all[name] = s
+		one.Update(name, s, epoch)
+	}
+	many.UpdateAll(all, epoch)
+	for name := range all {
+		got, want := many.State(name, epoch), one.State(name, epoch)
+		if (got.Certificate == nil) != (want.Certificate == nil) || got.Certificate != nil && got.Certificate.Digest != want.Certificate.Digest {
+			t.Errorf("%s: certificate %v, want %v", name, got.Certificate, want.Certificate)
+		}
+		got.Certificate, want.Certificate = nil, nil
+		if got != want {
+			t.Errorf("%s: state %+v, want %+v", name, got, want)
+		}
+	}
+	if got, want := many.Next(), one.Next(); !got.Equal(want) {
+		t.Errorf("Next = %v, want %v", got, want)
 	}
 }

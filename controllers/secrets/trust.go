@@ -29,7 +29,9 @@ type trust struct {
 	problem    string
 }
 
-func newTrust() trust { return trust{reason: translate.SecretNotFound, problem: notFound} }
+func newTrust() *trust {
+	return &trust{reason: translate.SecretNotFound, problem: notFound}
+}
 
 // read takes in content that exists.
 func (t *trust) read(origin snapshot.Origin, secret *corev1.Secret) {
@@ -70,13 +72,17 @@ func (t *trust) remove() {
 // deleted. Content that cannot be used keeps them for as long as it is there: the
 // owner is told, and the alternative is to refuse everybody.
 func (e *entry) trustEnd(afterDelete time.Duration) time.Time {
-	if e.trust.good == nil || e.deleted.IsZero() {
+	if e.trust == nil || e.trust.good == nil || e.deleted.IsZero() {
 		return time.Time{}
 	}
 	return e.deleted.Add(afterDelete)
 }
 
+// state returns what is known; t may be nil.
 func (t *trust) state(unreadable string) translate.Trust {
+	if t == nil {
+		t = newTrust()
+	}
 	s := translate.Trust{Authorities: t.good, Reason: t.reason, Problem: t.problem, LastGood: t.good != nil && t.reason != ""}
 	if unreadable != "" && (t.reason == "" || t.bundle == "") {
 		s.Reason, s.Problem = translate.SecretUnreadable, unreadable

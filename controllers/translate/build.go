@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
@@ -29,6 +31,14 @@ func (t *Translator) Translate(now time.Time) Result {
 	t.touchedVerdicts, t.touchedSpec = false, false
 	clear(t.touchedIngresses)
 	return t.last
+}
+
+// Secrets returns what the next [Result] says in that field: who reads them first
+// has nothing built without them.
+func (t *Translator) Secrets() map[types.NamespacedName][]Reference {
+	t.applyParameters()
+	t.last.Secrets = t.secretRefs.apply(t.last.Secrets)
+	return t.last.Secrets
 }
 
 // touchExpired touches the hosts that time alone changed.

@@ -36,7 +36,7 @@ type hostBuild struct {
 	policies policies
 	now      time.Time
 	services map[types.NamespacedName]*corev1.Service
-	secrets  map[types.NamespacedName]Secret
+	secrets  heldSecrets
 	name     string
 	// closed says that the host is answered with 503, closedClaims which claims
 	// are.

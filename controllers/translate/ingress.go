@@ -49,8 +49,9 @@ type trustRefs struct {
 	clientAuth secretRef
 }
 
-// What most Ingresses have, shared by them.
+// What most Ingresses have, shared by them, and an Ingress that says nothing.
 var (
+	noIngress       = &ingress{}
 	noTrustRefs     = &trustRefs{}
 	defaultSettings = func() *annotation.Settings { d := annotation.Defaults(); return &d }()
 )
@@ -325,7 +326,8 @@ func (in *ingress) readAnnotations(annotations map[string]string, defaults *anno
 	in.annotations = annotations
 	settings, problems := annotation.ParseOver(*defaults, annotations)
 	if settings != *defaults {
-		in.settings = &settings
+		own := settings // settings itself does not have to be on the heap
+		in.settings = &own
 	}
 	if !in.settings.SSLPreferServerCiphers {
 		in.judge(Info, AnnotationWithoutEffect, in.annotation("ssl-prefer-server-ciphers"), "ssl-prefer-server-ciphers: Go decides the order of cipher suites by what is fast and safe for both sides; it cannot be left to the client. Remove the annotation.")

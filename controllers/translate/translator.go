@@ -45,7 +45,7 @@ type Translator struct {
 	classes   map[string]*networkingv1.IngressClass
 	services  map[types.NamespacedName]*corev1.Service
 	slicesBy  map[types.NamespacedName]*discoveryv1.EndpointSlice
-	secrets   map[types.NamespacedName]Secret
+	secrets   heldSecrets
 	// parameters are by name.
 	parameters map[string]*v1alpha1.IngressClassParameters
 
@@ -103,7 +103,7 @@ func New(opts Options) *Translator {
 		classes:        map[string]*networkingv1.IngressClass{},
 		services:       map[types.NamespacedName]*corev1.Service{},
 		slicesBy:       map[types.NamespacedName]*discoveryv1.EndpointSlice{},
-		secrets:        map[types.NamespacedName]Secret{},
+		secrets:        heldSecrets{},
 		parameters:     map[string]*v1alpha1.IngressClassParameters{},
 		policies:       policies{},
 		claims:         map[string][]*claim{},
@@ -195,7 +195,7 @@ func (t *Translator) claim(name types.NamespacedName, old, now *ingress) {
 	if (old == nil) != (now == nil) {
 		t.touchedIngresses[name] = now != nil
 	}
-	old, now = cmp.Or(old, &ingress{}), cmp.Or(now, &ingress{})
+	old, now = cmp.Or(old, noIngress), cmp.Or(now, noIngress)
 	for i := range old.claims {
 		c := &old.claims[i]
 		rest := slices.DeleteFunc(t.claims[c.host], func(other *claim) bool { return other == c })
@@ -314,10 +314,10 @@ func (t *Translator) DeleteSlice(name types.NamespacedName) {
 
 // SetSecret says what is known of a Secret.
 func (t *Translator) SetSecret(name types.NamespacedName, s Secret) {
-	if old, ok := t.secrets[name]; ok && old == s {
+	if old, ok := t.secrets.get(name); ok && old == s {
 		return
 	}
-	t.secrets[name] = s
+	t.secrets.set(name, s)
 	t.secretChanged(name)
 }
 

@@ -38,12 +38,9 @@ func (in *ingress) readSecretRef(key, value string, purpose Purpose) (name types
 // changes.
 func (b *hostBuild) secret(name types.NamespacedName) Secret {
 	b.out.secrets = append(b.out.secrets, name)
-	secret, ok := b.secrets[name]
+	secret, ok := b.secrets.get(name)
 	if !ok {
-		secret = Secret{
-			Reason: SecretNotFound, Problem: "it does not exist",
-			Trust: Trust{Reason: SecretNotFound, Problem: "it does not exist"},
-		}
+		secret = Secret{Reason: SecretNotFound, Problem: notFound, Trust: noTrust}
 	}
 	secret.Origin.Kind, secret.Origin.Namespace, secret.Origin.Name = "Secret", name.Namespace, name.Name
 	return secret

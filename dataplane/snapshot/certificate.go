@@ -80,8 +80,17 @@ func (c *Certificate) Covers(host string) bool {
 	if strings.HasPrefix(host, "*.") {
 		return slices.ContainsFunc(c.DNSNames, func(name string) bool { return strings.EqualFold(name, host) })
 	}
+	if !addressLike(host) && slices.ContainsFunc(c.DNSNames, func(name string) bool { return strings.EqualFold(name, host) }) {
+		return true // as nearly always, and VerifyHostname would say so at some length
+	}
 	leaf := x509.Certificate{DNSNames: c.DNSNames}
 	return leaf.VerifyHostname(host) == nil
+}
+
+// addressLike reports whether host may be an IP address, or is empty. No DNS name
+// under a real top-level domain ends with a digit.
+func addressLike(host string) bool {
+	return host == "" || strings.Contains(host, ":") || '0' <= host[len(host)-1] && host[len(host)-1] <= '9'
 }
 
 // ID returns "namespace/name#digest": what names a served certificate in logs.
