@@ -106,7 +106,7 @@ bench: build ## Compare with nginx and HAProxy; ARGS='-run https-h1' etc., docs/
 	@bin/bench $(ARGS)
 
 .PHONY: scale
-scale: build ## Measure 10,000 hosts: start, memory, handshakes, changes; ARGS='-hosts 1000' etc.
+scale: build ## Measure 10,000 hosts: start, memory, handshakes, changes; ARGS='-hosts 1000', '-mode controller' etc.
 	@$(GO) build -o bin/scale ./test/scale
 	@bin/scale $(ARGS)
 

@@ -5,6 +5,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -12,6 +13,7 @@ import (
 )
 
 type settings struct {
+	mode     string
 	program  string
 	hosts    int
 	few      int
@@ -22,6 +24,7 @@ type settings struct {
 
 func main() {
 	var s settings
+	flag.StringVar(&s.mode, "mode", "files", "Where the objects are: files (a folder) or controller (a real API server with etcd, in a network namespace of its own; from the top of the checkout).")
 	flag.StringVar(&s.program, "cardea", "bin/cardea", "The program to measure.")
 	flag.IntVar(&s.hosts, "hosts", 10_000, "Hosts of the large table.")
 	flag.IntVar(&s.few, "few", 100, "Hosts of the small table, for what a change costs.")
@@ -35,15 +38,74 @@ func main() {
 	}
 }
 
+// bars are what is wanted.
+type bars struct {
+	start, seen int // s, ms
+	memory      int // MiB
+}
+
+func (s *settings) bars() bars {
+	if s.mode == "controller" {
+		return bars{start: 15, memory: 350, seen: 100}
+	}
+	return bars{start: 2, memory: 120, seen: 20}
+}
+
+// written names the moment from which a change counts.
+func (s *settings) written() string {
+	if s.mode == "controller" {
+		return "answer of the API server"
+	}
+	return "rename"
+}
+
 func (s *settings) run() error {
+	switch {
+	case s.mode != "files" && s.mode != "controller":
+		return fmt.Errorf("-mode %q: want files or controller", s.mode)
+	case s.mode == "controller" && os.Getenv(inside) == "":
+		return enter()
+	}
 	dir, err := os.MkdirTemp("/dev/shm", "cardea-scale-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 	load, _ := os.ReadFile("/proc/loadavg")
-	fmt.Printf("%d cores, load average %.14s, %d hosts\n\n", runtime.NumCPU(), load, s.hosts)
-	large, err := s.table(filepath.Join(dir, "large"), s.hosts)
+	fmt.Printf("%s: %d cores, load average %.14s, %d hosts\n\n", s.mode, runtime.NumCPU(), load, s.hosts)
+	tables := func(name string, hosts int, backends ...netip.AddrPort) (source, error) {
+		return newWorld(filepath.Join(dir, name), hosts, backends...)
+	}
+	ip := "127.0.0.1"
+	if s.mode == "controller" {
+		c, err := newCluster(dir)
+		if err != nil {
+			return err
+		}
+		defer c.end()
+		ip = "198.18.1.1"
+		tables = func(name string, hosts int, backends ...netip.AddrPort) (source, error) {
+			return c.newTenant(name, hosts, backends...)
+		}
+	}
+	var backends []netip.AddrPort
+	for _, answer := range []string{"one", "two"} {
+		b, err := newBackend(ip, answer)
+		if err != nil {
+			return err
+		}
+		defer b.server.Close()
+		backends = append(backends, b.addr)
+	}
+	return s.measure(func(name string, hosts int) (*table, error) {
+		source, err := tables(name, hosts, backends...)
+		return &table{source: source}, err
+	})
+}
+
+// measure makes the tables and prints all figures.
+func (s *settings) measure(newTable func(name string, hosts int) (*table, error)) error {
+	large, err := newTable("large", s.hosts)
 	if err != nil {
 		return err
 	}
@@ -51,7 +113,7 @@ func (s *settings) run() error {
 	if err := s.start(large); err != nil {
 		return err
 	}
-	small, err := s.table(filepath.Join(dir, "small"), s.few)
+	small, err := newTable("small", s.few)
 	if err != nil {
 		return err
 	}
@@ -59,57 +121,53 @@ func (s *settings) run() error {
 	if err := s.serveAndAwait(small); err != nil {
 		return err
 	}
-	single, err := s.table(filepath.Join(dir, "single"), 1)
-	if err != nil {
-		return err
-	}
-	defer single.end()
-	if err := s.serveAndAwait(single); err != nil {
-		return err
-	}
-	if err := s.handshakes(large, single); err != nil {
-		return err
+	if s.mode == "files" { // the data plane is the same
+		single, err := newTable("single", 1)
+		if err != nil {
+			return err
+		}
+		defer single.end()
+		if err := s.serveAndAwait(single); err != nil {
+			return err
+		}
+		if err := s.handshakes(large, single); err != nil {
+			return err
+		}
 	}
 	return s.change(large, small)
 }
 
-// A table is a folder and the process that serves it.
-type table struct {
-	*world
-	backends []*backend
-	*process
+// A source holds the objects of a table.
+type source interface {
+	// put gives a host a certificate with that serial number, and a second route or
+	// none, and returns when it was done. Where the objects are several, it changes
+	// what differs.
+	put(i int, serial int64, second bool) (time.Time, error)
+	// serve starts a process that serves them.
+	serve(program string) (*process, error)
+	// count returns the number of hosts.
+	count() int
 }
 
-func (s *settings) table(dir string, hosts int) (*table, error) {
-	t := &table{}
-	for _, answer := range []string{"one", "two"} {
-		b, err := newBackend(answer)
-		if err != nil {
-			return nil, err
-		}
-		t.backends = append(t.backends, b)
-	}
-	var err error
-	t.world, err = newWorld(dir, hosts, t.backends[0].addr, t.backends[1].addr)
-	return t, err
+// A table is a source and the process that serves it.
+type table struct {
+	source
+	*process
 }
 
 func (t *table) end() {
 	if t.process != nil {
 		t.stop()
 	}
-	for _, b := range t.backends {
-		_ = b.server.Close()
-	}
 }
 
 // serveAndAwait starts the process and waits until a sample of hosts is servable;
 // tables are published as a whole.
 func (s *settings) serveAndAwait(t *table) (err error) {
-	if t.process, err = serve(s.program, t.dir); err != nil {
+	if t.process, err = t.serve(s.program); err != nil {
 		return err
 	}
-	for i := 0; i < t.hosts; i += max(1, t.hosts/50) {
+	for i := 0; i < t.count(); i += max(1, t.count()/50) {
 		if _, err := await(t.https, hostName(i), serialOf(i), 5*time.Minute); err != nil {
 			return err
 		}
@@ -127,19 +185,19 @@ func (s *settings) start(t *table) error {
 	if err != nil {
 		return err
 	}
-	figure("start to a sample of 50 servable", "%.2f s, CPU %.2f s (bar 2 s)", took.Seconds(), cpu.Seconds())
+	figure("start to a sample of 50 servable", "%.2f s, CPU %.2f s (bar %d s)", took.Seconds(), cpu.Seconds(), s.bars().start)
 	time.Sleep(time.Until(t.started.Add(s.wait)))
 	pss, err := t.pss()
 	if err != nil {
 		return err
 	}
-	figure(fmt.Sprintf("PSS %v after the start", s.wait), "%.0f MiB (bar 120)", pss)
+	figure(fmt.Sprintf("PSS %v after the start", s.wait), "%.0f MiB (bar %d)", pss, s.bars().memory)
 	if s.profiles != "" {
 		if err := t.profile("heap", filepath.Join(s.profiles, "heap")); err != nil {
 			return err
 		}
 	}
-	for i := range t.hosts {
+	for i := range t.count() {
 		if _, err := await(t.https, hostName(i), serialOf(i), time.Minute); err != nil {
 			return err
 		}
@@ -147,7 +205,7 @@ func (s *settings) start(t *table) error {
 	if pss, err = t.pss(); err != nil {
 		return err
 	}
-	figure("every host asked once: all with their own certificate", "%d; PSS %.0f MiB", t.hosts, pss)
+	figure("every host asked once: all with their own certificate", "%d; PSS %.0f MiB", t.count(), pss)
 	return nil
 }
 

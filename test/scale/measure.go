@@ -25,7 +25,7 @@ func (s *settings) handshakes(large, single *table) error {
 				return err
 			}
 			for range each {
-				if _, err := shake(t.https, hostName(rand.IntN(t.hosts)), time.Minute); err != nil {
+				if _, err := shake(t.https, hostName(rand.IntN(t.count())), time.Minute); err != nil {
 					return err
 				}
 			}
@@ -47,7 +47,7 @@ func (s *settings) handshakes(large, single *table) error {
 // change prints how soon and at what cost a change is in force, and whether it
 // cuts connections.
 func (s *settings) change(large, small *table) error {
-	kept, err := keep(large.https, 50, large.hosts)
+	kept, err := keep(large.https, 50, large.count())
 	if err != nil {
 		return err
 	}
@@ -62,24 +62,20 @@ func (s *settings) change(large, small *table) error {
 		}
 	}
 	figure("CPU of a change, large table, in ms", "%.2f", cpu[0])
-	figure(fmt.Sprintf("CPU of a change, %d hosts, in ms", small.hosts), "%.2f; ratio %.2f (bar 2)", cpu[1], cpu[0]/cpu[1])
+	figure(fmt.Sprintf("CPU of a change, %d hosts, in ms", small.count()), "%.2f; ratio %.2f (bar 2)", cpu[1], cpu[0]/cpu[1])
 	alive, err := kept.alive()
 	figure("kept connections that survived all changes", "%d of %d", alive, len(kept))
 	return err
 }
 
-// seen measures the time from renaming a file into place to the first answer that
-// shows it, for certificates and for routes.
+// seen measures the time from a change to the first answer that shows it, for
+// certificates and for routes.
 func (s *settings) seen(t *table) error {
 	var certificates, routes []float64
 	for n := range s.changes {
-		i := rand.IntN(t.hosts)
+		i := rand.IntN(t.count())
 		serial := int64(1_000_000 + n)
-		content, err := t.manifest(i, serial, false)
-		if err != nil {
-			return err
-		}
-		placed, err := place(t.file(i), content)
+		placed, err := t.put(i, serial, false)
 		if err != nil {
 			return err
 		}
@@ -89,10 +85,7 @@ func (s *settings) seen(t *table) error {
 		}
 		certificates = append(certificates, milliseconds(at.Sub(placed)))
 
-		if content, err = t.manifest(i, serial, true); err != nil {
-			return err
-		}
-		if placed, err = place(t.file(i), content); err != nil {
+		if placed, err = t.put(i, serial, true); err != nil {
 			return err
 		}
 		if at, err = awaitAnswer(t.https, hostName(i), "/two", "two", time.Minute); err != nil {
@@ -104,7 +97,7 @@ func (s *settings) seen(t *table) error {
 		what string
 		took []float64
 	}{{"certificate", certificates}, {"route", routes}} {
-		figure("rename to "+x.what+" seen, ms", "p50 %.1f, p99 %.1f, max %.1f (bar p99 20)", median(x.took), percentile(x.took, 99), slices.Max(x.took))
+		figure(s.written()+" to "+x.what+" seen, ms", "p50 %.1f, p99 %.1f, max %.1f (bar p99 %d)", median(x.took), percentile(x.took, 99), slices.Max(x.took), s.bars().seen)
 	}
 	return nil
 }
@@ -123,12 +116,8 @@ func (s *settings) cost(t *table) (float64, error) {
 			next := time.Now().Add(pause)
 			if change {
 				serial++
-				i := rand.IntN(t.hosts)
-				content, err := t.manifest(i, serial, true)
-				if err != nil {
-					return 0, err
-				}
-				if _, err := place(t.file(i), content); err != nil {
+				i := rand.IntN(t.count())
+				if _, err := t.put(i, serial, true); err != nil {
 					return 0, err
 				}
 			}

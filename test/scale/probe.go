@@ -151,8 +151,8 @@ type backend struct {
 	addr   netip.AddrPort
 }
 
-func newBackend(answer string) (*backend, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func newBackend(ip, answer string) (*backend, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
 	if err != nil {
 		return nil, err
 	}

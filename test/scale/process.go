@@ -30,14 +30,11 @@ type process struct {
 	lines []string
 }
 
-// serve starts `cardea serve` on a folder and returns once it listens, which is
-// before it has read anything.
-func serve(program, dir string, flags ...string) (*process, error) {
-	args := append([]string{
-		"serve", "--manifests", dir, "--http-addr", "127.0.0.1:0", "--https-addr", "127.0.0.1:0",
-		"--admin-addr", "127.0.0.1:0", "--debug-addr", "127.0.0.1:0", "--access-log=false", "--handshake-log=off",
-	}, flags...)
+// launch starts cardea and returns once it listens, which is before it serves
+// anything.
+func launch(program string, env []string, args ...string) (*process, error) {
 	p := &process{cmd: exec.Command(program, args...), done: make(chan struct{})}
+	p.cmd.Env = env
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		return nil, err

@@ -132,6 +132,23 @@ func newWorld(dir string, hosts int, backends ...netip.AddrPort) (*world, error)
 
 func (w *world) file(i int) string { return filepath.Join(w.dir, fmt.Sprintf("h%05d.yaml", i)) }
 
+// put implements source. What it returns is when the file was renamed into place.
+func (w *world) put(i int, serial int64, second bool) (time.Time, error) {
+	content, err := w.manifest(i, serial, second)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return place(w.file(i), content)
+}
+
+// serve implements source.
+func (w *world) serve(program string) (*process, error) {
+	return launch(program, os.Environ(), "serve", "--manifests", w.dir, "--http-addr", "127.0.0.1:0", "--https-addr", "127.0.0.1:0",
+		"--admin-addr", "127.0.0.1:0", "--debug-addr", "127.0.0.1:0", "--access-log=false", "--handshake-log=off")
+}
+
+func (w *world) count() int { return w.hosts }
+
 // place makes content appear under path at once, and returns when it did.
 func place(path string, content []byte) (time.Time, error) {
 	next := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".next")
