@@ -176,7 +176,7 @@ func (s *stapler) collect(now time.Time) {
 
 func newStapled(c *snapshot.Certificate, now time.Time) *stapled {
 	leaf := c.Leaf()
-	e := &stapled{name: c.ID(), digest: c.Digest, leaf: leaf, must: ocsp.MustStaple(leaf), state: stapleNone}
+	e := &stapled{name: c.ID(), digest: c.Digest, leaf: leaf, must: c.MustStaple, state: stapleNone}
 	if len(c.TLS.Certificate) < 2 || len(e.leaf.OCSPServer) == 0 {
 		return e
 	}

@@ -56,7 +56,6 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.StringVar(&s.defaultKey, "default-tls-key", "", "PEM file with the private key of --default-tls-cert.")
 	f.BoolVar(&s.selfSigned, "default-tls-self-signed", false, "Serve clients that ask for no declared host a certificate that is made at the start and that none trusts, instead of rejecting their handshakes.")
 	f.StringSliceVar(&s.echKeyFiles, "ech-key-file", nil, "PEM files (RFC 9934) with the keys of Encrypted ClientHello: clients are told of the first, further ones decrypt only.")
-	f.BoolVar(&s.enableOCSP, "enable-ocsp", false, "Staple OCSP responses to certificates whose authority gives any.")
 	s.operatorFiles.bind(f)
 	f.BoolVar(&s.tlsReload, "tls-reload", true, "Follow the files with certificates, keys and revocation lists that flags name; SIGHUP reads them in any case.")
 	f.DurationVar(&s.tlsReloadInterval, "tls-reload-interval", files.DefaultInterval, "How often these files are looked at where nothing tells of a change.")
@@ -80,12 +79,13 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.DurationVar(&s.drainTimeout, "shutdown-timeout", 30*time.Second, "Time that requests in flight, websockets and passed-through connections have to end when shutting down, after --shutdown-delay; then they are cut.")
 }
 
-// bindClass binds what decides which Ingresses are served.
+// bindClass binds what decides which Ingresses are served, and how they are judged.
 func (s *settings) bindClass(f *pflag.FlagSet) {
 	f.StringVar(&s.class, "class", translate.DefaultClass, "Name of the ingress class to serve where no IngressClass object decides.")
 	f.StringVar(&s.controllerName, "controller-name", translate.DefaultControllerName, "The spec.controller of the IngressClasses to serve.")
 	f.BoolVar(&s.sslPassthrough, "enable-ssl-passthrough", false, "Let the annotation ssl-passthrough carry TLS connections to backends undecrypted.")
 	f.StringVar(&s.configMap, "configmap", "", "NAMESPACE/NAME of a ConfigMap with settings for all Ingresses, as ingress-nginx has one; parameters of the class overrule it.")
+	f.BoolVar(&s.enableOCSP, "enable-ocsp", false, "Staple OCSP responses to certificates whose authority gives any.")
 	f.BoolVar(&s.withoutClass, "watch-ingress-without-class", false, "Serve Ingresses that name no class, too.")
 }
 

@@ -53,7 +53,7 @@ func (t *Translator) buildDefault(now time.Time) {
 			secret := b.secret(named.secret)
 			b.judgeSecret(named.field, &secret)
 			if built.certificate = secret.Certificate; built.certificate != nil {
-				b.judgeKeySize(named.field, &secret)
+				b.judgeUse(named.field, &secret)
 				b.judgeValidity(named.field, &secret)
 			}
 		}

@@ -128,6 +128,8 @@ func options(t *testing.T, comment []byte) (translate.Options, time.Time) {
 			opts.ControllerName = words[2]
 		case "ssl-passthrough":
 			opts.SSLPassthrough = true
+		case "ocsp":
+			opts.OCSP = true
 		case "configmap":
 			opts.ConfigMap.Namespace, opts.ConfigMap.Name, _ = strings.Cut(words[2], "/")
 		case "watch-namespace":

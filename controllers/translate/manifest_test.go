@@ -12,6 +12,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
@@ -97,6 +98,8 @@ type testCertificate struct {
 	Hosts    []string    `json:"hosts"`
 	Key      string      `json:"key"`      // ed25519, ecdsa, rsa or rsa-1024
 	NotAfter metav1.Time `json:"notAfter"` // default 2027-01-01
+	// MustStaple demands a stapled OCSP response.
+	MustStaple bool `json:"mustStaple"`
 }
 
 func (s *testSecret) secret(t testing.TB) translate.Secret {
@@ -188,6 +191,9 @@ func (c *testCertificate) issue(t testing.TB, origin snapshot.Origin) *snapshot.
 	}
 	if c.NotAfter.IsZero() {
 		leaf.NotAfter = day("2027-01-01")
+	}
+	if c.MustStaple {
+		leaf.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 24}, Value: []byte{0x30, 3, 2, 1, 5}}}
 	}
 	var chain []byte
 	for _, issued := range []struct {

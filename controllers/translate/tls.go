@@ -161,7 +161,7 @@ var secretAdvice = map[Reason]string{
 
 // judgeCertificate looks at a certificate that is served for the host.
 func (b *hostBuild) judgeCertificate(at snapshot.Origin, s *Secret) {
-	b.judgeKeySize(at, s)
+	b.judgeUse(at, s)
 	if !s.Certificate.Covers(b.name) {
 		b.judge(Verdict{Level: Warning, Reason: CertificateNameMismatch, Origin: at, Other: s.Origin},
 			"The certificate in Secret %s is served for %s and does not cover it, so clients will reject it; it covers %s. Issue one that covers the host.",
@@ -170,7 +170,12 @@ func (b *hostBuild) judgeCertificate(at snapshot.Origin, s *Secret) {
 	b.judgeValidity(at, s)
 }
 
-func (b *hostBuild) judgeKeySize(at snapshot.Origin, s *Secret) {
+// judgeUse tells of a certificate that clients refuse whatever host it is for.
+func (b *hostBuild) judgeUse(at snapshot.Origin, s *Secret) {
+	if s.Certificate.MustStaple && !b.opts.OCSP {
+		b.judge(Verdict{Level: Warning, Reason: CertificateMustStaple, Origin: at, Other: s.Origin},
+			"The certificate in Secret %s demands that an OCSP response is stapled (must-staple, RFC 7633), and stapling is off, so that browsers which honour it refuse the certificate. Start Cardea with --enable-ocsp, or issue the certificate without.", s.Origin.Namespace+"/"+s.Origin.Name)
+	}
 	if bits := s.Certificate.RSABits; bits > 0 && bits < 2048 {
 		b.judge(Verdict{Level: Warning, Reason: CertificateKeyWeak, Origin: at, Other: s.Origin},
 			"The certificate in Secret %s has an RSA key of %d bits; clients begin to refuse less than 2048, and FIPS 140-3 mode does not serve it. Issue it anew for an ECDSA key (P-256).", s.Origin.Namespace+"/"+s.Origin.Name, bits)

@@ -100,6 +100,7 @@ const (
 	CertificateConflictLost    Reason = "CertificateConflictLost"
 	CertificateKeyWeak         Reason = "CertificateKeyWeak"
 	CertificateRSAOnly         Reason = "CertificateRSAOnly"
+	CertificateMustStaple      Reason = "CertificateMustStaple"
 	ClientAuthWithoutTLS       Reason = "ClientAuthWithoutTLS"
 	ClientAuthConflictLost     Reason = "ClientAuthConflictLost"
 	PassthroughDisabled        Reason = "PassthroughDisabled"
@@ -176,6 +177,7 @@ var reasons = []ReasonInfo{
 	{CertificateConflictLost, "The certificate of a host is decided by an older Ingress that declares it as well."},
 	{CertificateKeyWeak, "The certificate that is served has an RSA key of less than 2048 bits."},
 	{CertificateRSAOnly, "A host has a certificate with an RSA key alone, whose handshakes cost many times those of ECDSA. This advice is given by `cardea check` alone."},
+	{CertificateMustStaple, "The certificate that is served demands a stapled OCSP response, and stapling is off; many clients refuse it."},
 	{PassthroughDisabled, "The Ingress wants its hosts passed through, and the flag --enable-ssl-passthrough is not set."},
 	{PassthroughWithoutRoot, "The Ingress wants a host passed through whose path / it does not serve, or that has no name."},
 	{PassthroughPathIgnored, "A path of the Ingress is not served, because the host's connections are passed through undecrypted."},

@@ -48,9 +48,6 @@ const skew = 5 * time.Minute
 var (
 	oidSHA1  = asn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}
 	oidBasic = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 1}
-	// oidFeature is the extension by which a certificate demands features of TLS
-	// (RFC 7633); 5 is status_request.
-	oidFeature = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 24}
 )
 
 // The types of RFC 6960 §4.1.1 and §4.2.1.
@@ -239,18 +236,4 @@ func responseStatus(s asn1.Enumerated) string {
 		return name
 	}
 	return fmt.Sprintf("with the status %d", s)
-}
-
-// MustStaple reports whether leaf demands that a response is stapled (RFC 7633):
-// clients that honour it refuse the certificate without.
-func MustStaple(leaf *x509.Certificate) bool {
-	for _, e := range leaf.Extensions {
-		var features []int
-		if e.Id.Equal(oidFeature) {
-			if _, err := asn1.Unmarshal(e.Value, &features); err == nil {
-				return slices.Contains(features, 5)
-			}
-		}
-	}
-	return false
 }

@@ -169,27 +169,6 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestMustStaple(t *testing.T) {
-	ca := newParty("CA", nil, nil)
-	feature := func(value ...byte) func(*x509.Certificate) {
-		return func(c *x509.Certificate) { c.ExtraExtensions = []pkix.Extension{{Id: oidFeature, Value: value}} }
-	}
-	for name, tt := range map[string]struct {
-		change func(*x509.Certificate)
-		want   bool
-	}{
-		"no extension":    {nil, false},
-		"status_request":  {feature(0x30, 3, 2, 1, 5), true},
-		"another feature": {feature(0x30, 3, 2, 1, 17), false},
-		"two":             {feature(0x30, 6, 2, 1, 17, 2, 1, 5), true},
-		"nonsense":        {feature(5), false},
-	} {
-		if got := MustStaple(newParty("leaf", ca, tt.change).cert); got != tt.want {
-			t.Errorf("%s: MustStaple() = %v, want %v", name, got, tt.want)
-		}
-	}
-}
-
 // TestOpenSSL has the other implementation of the world read our request and make
 // the response. It needs the openssl command.
 func TestOpenSSL(t *testing.T) {

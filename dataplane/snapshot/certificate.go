@@ -36,6 +36,8 @@ type Certificate struct {
 	DNSNames []string
 	// RSABits is the size of the leaf's RSA key; 0 if its key is of another type.
 	RSABits int
+	// MustStaple says that the leaf demands a stapled OCSP response (RFC 7633).
+	MustStaple bool
 
 	algorithm x509.PublicKeyAlgorithm
 	// chain keeps the intermediates of TLS shared for as long as c lives.
@@ -47,14 +49,15 @@ type Certificate struct {
 func NewCertificate(origin Origin, pair *tls.Certificate, leaf *x509.Certificate) *Certificate {
 	sum := sha256.Sum256(leaf.Raw)
 	c := &Certificate{
-		Origin:    origin,
-		TLS:       pair,
-		Digest:    hex.EncodeToString(sum[:]),
-		NotBefore: leaf.NotBefore,
-		NotAfter:  leaf.NotAfter,
-		DNSNames:  slices.Clip(leaf.DNSNames),
-		RSABits:   RSABits(leaf),
-		algorithm: leaf.PublicKeyAlgorithm,
+		Origin:     origin,
+		TLS:        pair,
+		Digest:     hex.EncodeToString(sum[:]),
+		NotBefore:  leaf.NotBefore,
+		NotAfter:   leaf.NotAfter,
+		DNSNames:   slices.Clip(leaf.DNSNames),
+		RSABits:    RSABits(leaf),
+		MustStaple: mustStaple(leaf),
+		algorithm:  leaf.PublicKeyAlgorithm,
 	}
 	if leaf.SerialNumber != nil {
 		c.Serial = leaf.SerialNumber.Text(16)
