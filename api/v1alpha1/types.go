@@ -7,8 +7,8 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // Ingresses. An IngressClass names it in spec.parameters, with apiGroup cardea.dev,
 // kind IngressClassParameters and scope Cluster.
 //
-// Only spec.tls.policy, spec.tls.custom, spec.tls.policies and spec.tls.hsts are
-// per class. The rest is for the process as a whole and counts in the parameters of
+// Only spec.tls.policy, spec.tls.custom, spec.tls.policies, spec.tls.hsts and
+// spec.backends are per class. The rest is for the process as a whole and counts in the parameters of
 // one class: the one that --class names, else the oldest.
 //
 // +kubebuilder:object:root=true
@@ -68,6 +68,10 @@ type IngressClassParametersSpec struct {
 	// ProxyProtocol says from whom PROXY protocol headers are read.
 	// +optional
 	ProxyProtocol ProxyProtocol `json:"proxyProtocol,omitempty"`
+
+	// Backends is about the connections to backends.
+	// +optional
+	Backends Backends `json:"backends,omitempty"`
 
 	// Events says what Kubernetes Events tell.
 	// +optional
@@ -134,6 +138,18 @@ type ProxyProtocol struct {
 	// +listType=set
 	// +optional
 	TrustedCIDRs []string `json:"trustedCIDRs,omitempty"`
+}
+
+// Backends is about the connections to backends.
+type Backends struct {
+	// ClientCertificate names the Secret with the certificate and key that backends
+	// of the class are shown over TLS when they ask for one and the annotations of
+	// their Ingress (backend-tls-client-cert, proxy-ssl-secret) name none. It
+	// overrules the flags. Without a usable one in it none is shown. Every backend
+	// of the class sees it, those outside of the cluster too. With
+	// --watch-namespace it is one of that namespace.
+	// +optional
+	ClientCertificate *SecretReference `json:"clientCertificate,omitempty"`
 }
 
 // Events says what Kubernetes Events tell.

@@ -20,6 +20,9 @@ func (p *IngressClassParameters) Validate() field.ErrorList {
 	errs = append(errs, oneOf(spec.Child("hostOwnership"), p.Spec.HostOwnership, HostOwnershipNamespace, HostOwnershipShared)...)
 	errs = append(errs, networks(spec.Child("trustedCIDRs"), p.Spec.TrustedCIDRs)...)
 	errs = append(errs, p.Spec.Connections.validate(spec.Child("connections"))...)
+	if ref := p.Spec.Backends.ClientCertificate; ref != nil {
+		errs = append(errs, ref.validate(spec.Child("backends", "clientCertificate"))...)
+	}
 	if address := p.Spec.Events.ClientAddress; address != "" {
 		errs = append(errs, oneOf(spec.Child("events", "clientAddress"), address, "full", "prefix", "none")...)
 	}

@@ -113,7 +113,7 @@ func (b *hostBuild) backendTLS(v Verdict, c *claim, service *corev1.Service) (_ 
 		u.Certificate = b.clientCertificate(c.at(refs.either.field), refs.either.name)
 		ok = ok && u.Certificate != nil
 	default:
-		u.Certificate = b.files().BackendCertificate
+		u.Certificate = b.classCertificate(c)
 	}
 	if ok {
 		b.judgeUnverified(v, u)
@@ -178,6 +178,26 @@ func (b *hostBuild) clientCertificate(at snapshot.Origin, name types.NamespacedN
 			"The certificate in Secret %s, which is shown to the backend, expired on %s. Renew it.", name, date(cert.NotAfter))
 	} else {
 		b.until(cert.NotAfter.Add(time.Nanosecond))
+	}
+	return s.Certificate
+}
+
+// classCertificate returns what a backend is shown that asks for a certificate and
+// of whose Ingress none is named: that of the class, else that of the operator's
+// files. One that parameters name and that is not there is not replaced by another:
+// the backend decides what it is worth to come without.
+func (b *hostBuild) classCertificate(c *claim) *snapshot.Certificate {
+	named := b.overlay.of(c.class).backendCertificate
+	if named.secret.Name == "" {
+		return b.files().BackendCertificate
+	}
+	s, ok := b.named(named)
+	if !ok {
+		return nil
+	}
+	b.judgeSecret(named.field, &s)
+	if s.Certificate != nil {
+		b.judgeValidity(named.field, &s)
 	}
 	return s.Certificate
 }

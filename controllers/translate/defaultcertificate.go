@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -9,21 +10,38 @@ import (
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
-// A namedDefault is the Secret that parameters name for the default certificate.
-// The zero value names none.
-type namedDefault struct {
+// A namedSecret is a Secret that parameters name for its certificate. The zero value
+// names none.
+type namedSecret struct {
 	secret types.NamespacedName
 	field  snapshot.Origin
 }
 
 // user returns what stands for the parameters in the index of references. It comes
 // before every Ingress, which has a namespace.
-func (n namedDefault) user() *ingress {
+func (o *overlay) user() *ingress {
 	in := &ingress{name: types.NamespacedName{Name: "parameters"}}
-	if n.secret.Name != "" {
-		in.secrets = []use[Reference]{{n.secret, []Reference{{n.field, ForCertificate}}}}
+	add := func(n namedSecret) {
+		if n.secret.Name != "" {
+			in.secrets = addUse(in.secrets, n.secret, Reference{n.field, ForCertificate})
+		}
+	}
+	add(o.defaultSecret)
+	for _, class := range slices.Sorted(maps.Keys(o.classes)) {
+		add(o.classes[class].backendCertificate)
 	}
 	return in
+}
+
+// named returns the Secret that parameters name; not ok, with a verdict, if it is
+// where nobody watches.
+func (b *hostBuild) named(n namedSecret) (_ Secret, ok bool) {
+	if outside := b.opts.WatchNamespace; outside != "" && outside != n.secret.Namespace {
+		b.judge(Verdict{Level: Refused, Reason: SecretUnreadable, Origin: n.field},
+			"Secret %s is not in namespace %s, the only one that Cardea watches (--watch-namespace). No certificate is taken from it. Copy it there.", n.secret, outside)
+		return Secret{}, false
+	}
+	return b.secret(n.secret), true
 }
 
 // A builtDefault is what became of it.
@@ -46,11 +64,7 @@ func (t *Translator) buildDefault(now time.Time) {
 	old, built := t.builtDefault, builtDefault{}
 	if named := t.overlay.defaultSecret; named.secret.Name != "" {
 		b := &hostBuild{opts: &t.opts, now: now, secrets: t.secrets, out: &builtHost{}}
-		if outside := t.opts.WatchNamespace; outside != "" && outside != named.secret.Namespace {
-			b.judge(Verdict{Level: Refused, Reason: SecretUnreadable, Origin: named.field},
-				"Secret %s is not in namespace %s, the only one that Cardea watches (--watch-namespace). No certificate is served from it. Copy it there.", named.secret, outside)
-		} else {
-			secret := b.secret(named.secret)
+		if secret, ok := b.named(named); ok {
 			b.judgeSecret(named.field, &secret)
 			if built.certificate = secret.Certificate; built.certificate != nil {
 				b.judgeUse(named.field, &secret)

@@ -59,7 +59,7 @@ type overlay struct {
 	maxHandshakes                      int
 	drainOnRotate                      bool
 	connections                        *snapshot.ConnectionPolicy
-	defaultSecret                      namedDefault
+	defaultSecret                      namedSecret
 	process                            *Process
 	// closed says that all paths answer 503, locked that nobody is let to a host that
 	// is passed through either.
@@ -86,10 +86,11 @@ func (t *Translator) applyParameters() {
 	if !slices.Equal(old.verdicts, now.verdicts) {
 		t.touchedVerdicts = true
 	}
-	if old.defaultSecret != now.defaultSecret {
-		user := now.defaultSecret.user()
+	if user := now.user(); !reflect.DeepEqual(user, t.parameterUser) {
 		t.secretRefs.replace(t.parameterUser, user)
 		t.parameterUser = user
+	}
+	if old.defaultSecret != now.defaultSecret {
 		t.touchedDefault = true
 	}
 	if !old.sameSpec(&now) {
@@ -156,7 +157,7 @@ func (t *Translator) compileParameters() overlay {
 		if i == 0 {
 			o.take(&p.Spec, c, t.opts.TrustedCIDRs)
 			o.connections = connections(p)
-			o.defaultSecret = defaultSecret(p)
+			o.defaultSecret = secretOf(p, "spec.tls.defaultCertificate", p.Spec.TLS.DefaultCertificate)
 			continue
 		}
 		if reflect.DeepEqual(processWide(p), processWide(defaultParameters())) {
@@ -226,14 +227,13 @@ func connections(p *v1alpha1.IngressClassParameters) *snapshot.ConnectionPolicy 
 	return c
 }
 
-// defaultSecret returns the Secret that p names for the default certificate.
-func defaultSecret(p *v1alpha1.IngressClassParameters) namedDefault {
-	ref := p.Spec.TLS.DefaultCertificate
+// secretOf returns the Secret that a field of p names, which may be none.
+func secretOf(p *v1alpha1.IngressClassParameters, field string, ref *v1alpha1.SecretReference) namedSecret {
 	if ref == nil {
-		return namedDefault{}
+		return namedSecret{}
 	}
-	n := namedDefault{types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, parametersOrigin(p)}
-	n.field.Field = "spec.tls.defaultCertificate"
+	n := namedSecret{types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, parametersOrigin(p)}
+	n.field.Field = field
 	return n
 }
 
@@ -336,6 +336,7 @@ func defaultParameters() *v1alpha1.IngressClassParameters {
 func processWide(p *v1alpha1.IngressClassParameters) v1alpha1.IngressClassParametersSpec {
 	spec := p.Spec
 	spec.TLS.Policy, spec.TLS.Custom, spec.TLS.Policies, spec.TLS.HSTS = "", nil, nil, ""
+	spec.Backends = v1alpha1.Backends{}
 	return spec
 }
 

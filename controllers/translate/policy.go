@@ -19,10 +19,13 @@ type classPolicies struct {
 	named map[string]*snapshot.TLSPolicy
 	// hsts is that of hosts whose Ingress says nothing of it; "" is none.
 	hsts string
+	// backendCertificate is shown to backends that ask for a certificate, where an
+	// Ingress names none.
+	backendCertificate namedSecret
 }
 
 func (c *classPolicies) equal(d *classPolicies) bool {
-	return c.policy == d.policy && maps.Equal(c.named, d.named) && c.hsts == d.hsts
+	return c.policy == d.policy && maps.Equal(c.named, d.named) && c.hsts == d.hsts && c.backendCertificate == d.backendCertificate
 }
 
 // withoutParameters are the policies of a class that has no parameters.
@@ -85,6 +88,7 @@ func (t *Translator) compilePolicies(p *v1alpha1.IngressClassParameters, without
 		compile(named.Name, "spec.tls.policies["+named.Name+"]", &named.TLSPolicy)
 	}
 	c.policy = c.named[string(p.Spec.TLS.Policy)]
+	c.backendCertificate = secretOf(p, "spec.backends.clientCertificate", p.Spec.Backends.ClientCertificate)
 	return c
 }
 

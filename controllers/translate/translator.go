@@ -117,7 +117,7 @@ func New(opts Options) *Translator {
 		serviceRefs:    newReferences(func(in *ingress) []use[snapshot.Origin] { return in.services }),
 		deadlines:      deadlines{hosts: map[time.Time]int{}},
 
-		parameterUser:    namedDefault{}.user(),
+		parameterUser:    (&overlay{}).user(),
 		touchedIngresses: map[types.NamespacedName]bool{},
 		touchedHosts:     map[string]struct{}{},
 		touchedPools:     map[string]struct{}{},

@@ -341,6 +341,9 @@ func (w *world) classParameters(name string) *v1alpha1.IngressClassParameters {
 		p.Spec.TLS.UnknownSNI = pick(w, v1alpha1.UnknownSNIReject, v1alpha1.UnknownSNIDefaultCert)
 		p.Spec.TrustedCIDRs = []string{pick(w, "10.0.0.0/8", "192.0.2.0/24")}
 	}
+	if w.chance(40) {
+		p.Spec.Backends.ClientCertificate = &v1alpha1.SecretReference{Namespace: pick(w, "a", "b"), Name: pick(w, "s", "t")}
+	}
 	p.Spec.TLS.HSTS = pick(w, "", "", "off", "max-age=300")
 	if w.chance(50) {
 		p.Spec.TLS.DefaultCertificate = &v1alpha1.SecretReference{Namespace: pick(w, "a", "b"), Name: pick(w, "s", "t")}
