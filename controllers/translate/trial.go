@@ -1,0 +1,207 @@
+package translate
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
+)
+
+// This file is about an Ingress that is not there yet: what would be said of it. The
+// judgement is the translation of a small world, which holds the Ingress and what
+// counts for it; no rule is written twice.
+
+// maxNeighbours is the most other Ingresses of one host that a trial looks at. Of a
+// host with more, it looks at the one that owns it alone.
+const maxNeighbours = 100
+
+// A Trial is an Ingress and all that decides what would become of it. It does not
+// depend on the Translator that it comes from, and is never written to: any number
+// of goroutines may judge it.
+type Trial struct {
+	ingress *networkingv1.Ingress
+	opts    Options
+	objects Objects
+	// named are the Secrets that the Ingress names, unread those of them that nobody
+	// has read so far.
+	named, unread []types.NamespacedName
+	// crowded says that the Ingress shares a host with more others than are looked at.
+	crowded bool
+}
+
+// Try returns the trial of an Ingress in the place of the one that has its name, if
+// any; nil if the Ingress is not of our classes. exists is asked whether a Secret
+// exists of which the Translator was not told. The cost does not grow with the
+// cluster: it is that of reading the Ingress and of visiting at most a hundred others
+// for each of its hosts.
+func (t *Translator) Try(in *networkingv1.Ingress, exists func(secret types.NamespacedName) bool) *Trial {
+	if _, ours := t.ours(in); !ours {
+		return nil
+	}
+	name, read := objectName(in), readIngress(in, t.config.defaults)
+	try := &Trial{ingress: in, opts: t.opts, objects: Objects{Ingresses: []*networkingv1.Ingress{in}, Secrets: map[types.NamespacedName]Secret{}}}
+	for _, c := range t.classes {
+		try.objects.Classes = append(try.objects.Classes, c)
+	}
+	for _, p := range t.parameters {
+		try.objects.Parameters = append(try.objects.Parameters, p)
+	}
+	if t.config.object != nil {
+		try.objects.ConfigMaps = []*corev1.ConfigMap{t.config.object}
+	}
+	near := map[types.NamespacedName]*ingress{name: read}
+	for i := range read.claims {
+		t.addNeighbours(try, near, read.claims[i].host)
+	}
+	services := map[types.NamespacedName]struct{}{}
+	for _, n := range near {
+		for _, u := range n.services {
+			services[u.object] = struct{}{}
+		}
+		for _, u := range n.secrets {
+			if s, ok := t.secrets.get(u.object); ok {
+				try.objects.Secrets[u.object] = s
+			}
+		}
+	}
+	for service := range services {
+		if s := t.services[service]; s != nil {
+			try.objects.Services = append(try.objects.Services, s)
+		}
+	}
+	for _, u := range read.secrets {
+		try.named = append(try.named, u.object)
+		if !t.isRead(u.object, Purposes(u.fields)) && exists(u.object) {
+			try.unread = append(try.unread, u.object)
+		}
+	}
+	return try
+}
+
+// addNeighbours adds the Ingresses that claim the host as well.
+func (t *Translator) addNeighbours(try *Trial, near map[types.NamespacedName]*ingress, host string) {
+	add := func(name types.NamespacedName) {
+		if e := t.ingresses[name]; near[name] == nil && e != nil && e.read != nil {
+			near[name] = e.read
+			try.objects.Ingresses = append(try.objects.Ingresses, e.object)
+		}
+	}
+	if len(t.claims[host]) <= maxNeighbours {
+		for _, c := range t.claims[host] {
+			add(c.ingress.name)
+		}
+		return
+	}
+	try.crowded = true
+	if built := t.hosts[host]; built != nil && built.host != nil {
+		add(types.NamespacedName{Namespace: built.host.Origin.Namespace, Name: built.host.Origin.Name})
+	}
+}
+
+// isRead reports whether our Ingresses name a Secret for all of a purpose already: so
+// far it is read.
+func (t *Translator) isRead(secret types.NamespacedName, wanted Purpose) bool {
+	var known Purpose
+	for _, in := range t.secretRefs.users[secret] {
+		if known |= Purposes(fieldsOf(in.secrets, secret)); known&wanted == wanted {
+			return true
+		}
+	}
+	return false
+}
+
+// A Judgement is what a trial comes to.
+type Judgement struct {
+	// Verdicts is what would be said of the Ingress, at level Warning and above. What
+	// depends on the content of a Secret that was not read is not among it.
+	Verdicts []Verdict
+	// Refused is why nothing of the Ingress would be served, whatever becomes of the
+	// Secrets and Services that it names; empty if anything would be. It is a part of
+	// what was said in Verdicts, as a rule.
+	Refused []Verdict
+	// Crowded says that the Ingress shares a host with so many others that only the
+	// owner of the host was looked at, and not every path.
+	Crowded bool
+}
+
+// Judge says what would become of the Ingress at a time.
+func (try *Trial) Judge(now time.Time) Judgement {
+	j := Judgement{Crowded: try.crowded}
+	world := try.objects
+	world.Secrets = try.secrets(func(name types.NamespacedName) bool { return slices.Contains(try.unread, name) })
+	for _, v := range try.own(world.Translate(try.opts, now)) {
+		if v.Level >= Warning && !slices.Contains(try.unread, types.NamespacedName{Namespace: v.Other.Namespace, Name: v.Other.Name}) {
+			j.Verdicts = append(j.Verdicts, v)
+		}
+	}
+	// The best of worlds, as to what may still come.
+	world.Secrets = try.secrets(func(types.NamespacedName) bool { return true })
+	r := world.Translate(try.opts, now)
+	if try.serves(r.Spec) {
+		return j
+	}
+	for _, v := range try.own(r) {
+		if v.Level == Refused {
+			j.Refused = append(j.Refused, v)
+		}
+	}
+	return j
+}
+
+// secrets returns the Secrets of the world, with those that are presumed good.
+func (try *Trial) secrets(presumed func(types.NamespacedName) bool) map[types.NamespacedName]Secret {
+	all := map[types.NamespacedName]Secret{}
+	maps.Copy(all, try.objects.Secrets)
+	for _, name := range try.named {
+		if presumed(name) {
+			all[name] = goodSecret
+		}
+	}
+	return all
+}
+
+// goodSecret stands for a Secret that holds whatever it is named for.
+var goodSecret = Secret{
+	Certificate: &snapshot.Certificate{NotAfter: time.Unix(math.MaxInt32, 0)},
+	Trust:       Trust{Authorities: &snapshot.Authorities{}},
+}
+
+// own returns the verdicts on the Ingress itself.
+func (try *Trial) own(r Result) (own []Verdict) {
+	for _, v := range r.Verdicts {
+		if try.is(v.Origin) {
+			own = append(own, v)
+		}
+	}
+	return own
+}
+
+func (try *Trial) is(o snapshot.Origin) bool {
+	return o.Kind == "Ingress" && o.Namespace == try.ingress.Namespace && o.Name == try.ingress.Name
+}
+
+// serves reports whether anything of the Ingress is in the Spec that is not closed:
+// a path, or, if it has none, the declaration of a host.
+func (try *Trial) serves(spec *snapshot.Spec) bool {
+	paths := try.ingress.Spec.DefaultBackend != nil
+	for _, r := range try.ingress.Spec.Rules {
+		paths = paths || r.HTTP != nil
+	}
+	for _, h := range spec.Hosts {
+		for _, r := range h.Routes {
+			if try.is(r.Origin) && (r.Answer == nil || r.Answer.Reason != "config_rejected") {
+				return true
+			}
+		}
+		if h.TLS != nil && try.is(h.TLS.Origin) && !paths {
+			return true
+		}
+	}
+	return false
+}
