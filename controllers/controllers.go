@@ -20,6 +20,8 @@
 //   - verdicts.go, event*.go: what the owners of objects are told.
 //   - leader.go: which replica leads. status*.go: status.loadBalancer. tickets.go:
 //     the secrets of TLS session tickets.
+//   - admission.go: what the API server is answered before it takes an Ingress.
+//     webhook*.go: the server for that, and its certificate.
 package controllers
 
 import (
@@ -74,6 +76,9 @@ type Config struct {
 	Status StatusConfig
 	// Tickets says where the secrets of session tickets are. It needs Leader.
 	Tickets TicketsConfig
+	// Webhook answers the API server what would become of an Ingress. The zero value
+	// answers nothing. It needs Leader.
+	Webhook WebhookConfig
 	// Process, if set, is told what the parameters of the class say to the process
 	// around the data plane, before what they say to the data plane is published.
 	Process func(translate.Process)
@@ -121,6 +126,10 @@ type Metrics struct {
 	Reachable func(answers bool)
 	// Leader is told whether this replica is the leader.
 	Leader func(bool)
+	// Admission is told each decision of the webhook, and how long it took.
+	Admission func(AdmissionDecision, time.Duration)
+	// WebhookExpires is told when the certificate ends that the webhook serves.
+	WebhookExpires func(time.Time)
 	// TicketsRotated is told when the shared secrets of session tickets that are
 	// now in force were rotated.
 	TicketsRotated func(time.Time)
@@ -140,6 +149,9 @@ type Controller struct {
 	election *election     // nil: there is no leader
 	status   *statusWriter // nil: status is not written
 	tickets  *ticketKeeper // nil: session tickets are this replica's own
+	webhook  *webhook      // nil: the API server asks nobody
+	// asks are questions to the loop, which answers between two turns.
+	asks chan func(*loop)
 	// leading says that this replica is the leader, or the only one.
 	leading atomic.Bool
 
@@ -181,6 +193,7 @@ func New(cfg Config) (*Controller, error) {
 	c := &Controller{
 		cfg:      cfg,
 		changes:  newChanges(),
+		asks:     make(chan func(*loop)),
 		notReady: "the cluster has not been read yet",
 		trouble:  make(map[string]string),
 		reach:    newReach(cfg.Logger, cfg.Metrics.Reachable),
@@ -213,6 +226,15 @@ func New(cfg Config) (*Controller, error) {
 		}
 		c.tickets = newTicketKeeper(c.cfg, client)
 		c.election.changed = append(c.election.changed, c.tickets.lead)
+	}
+	if cfg.Webhook.Listener != nil {
+		if c.election == nil {
+			return nil, errors.New("controllers: the webhook needs a leader: no namespace for the Lease")
+		}
+		if c.webhook, err = newWebhook(c); err != nil {
+			return nil, fmt.Errorf("controllers: webhook: %w", err)
+		}
+		c.election.changed = append(c.election.changed, c.webhook.keeper.lead)
 	}
 	if c.election != nil {
 		// Whoever leads now tells what the one before told.
@@ -250,6 +272,9 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 	if c.tickets != nil {
 		running.Go(func() { c.tickets.run(ctx) })
+	}
+	if c.webhook != nil {
+		running.Go(func() { c.webhook.run(ctx) })
 	}
 	if c.election != nil {
 		running.Go(func() { c.election.run(ctx) })

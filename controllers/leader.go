@@ -16,8 +16,8 @@ import (
 )
 
 // LeaderConfig says how the replicas agree on the one that does what is to be
-// done once: status, session ticket keys and Events about certificates that end. (Other
-// Events are shared by their names.)
+// done once: status, session ticket keys, the certificate of the webhook, and Events
+// about certificates that end. (Other Events are shared by their names.)
 type LeaderConfig struct {
 	// Namespace is that of the Lease, and of the controller's own objects. ""
 	// means that nothing is done that only a leader may do.

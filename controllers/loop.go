@@ -113,6 +113,8 @@ func (l *loop) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-l.c.changes.wake:
+		case ask := <-l.c.asks:
+			ask(l)
 		case batch := <-l.results:
 			l.takeReads(batch, time.Now())
 		case <-timer.C:

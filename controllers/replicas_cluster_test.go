@@ -30,6 +30,43 @@ import (
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
+// user returns a user with the rights of files of config/rbac and no others.
+func (p place) user(t *testing.T, name string, files ...string) *envtest.AuthenticatedUser {
+	t.Helper()
+	user, err := environment.AddUser(envtest.User{Name: name}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	subjects := []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: name}}
+	for _, file := range files {
+		text, err := os.ReadFile("../config/rbac/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		everywhere, own, _ := strings.Cut(string(text), "\n---\n")
+		var cluster rbacv1.ClusterRole
+		var role rbacv1.Role
+		if err := yaml.UnmarshalStrict([]byte(everywhere), &cluster); err != nil {
+			t.Fatal(err)
+		}
+		if err := yaml.UnmarshalStrict([]byte(own), &role); err != nil {
+			t.Fatal(err)
+		}
+		cluster.Name = p.namespace + "-" + cluster.Name
+		role.Namespace = p.namespace
+		create(t, &cluster, &role,
+			&rbacv1.ClusterRoleBinding{
+				ObjectMeta: metav1.ObjectMeta{Name: cluster.Name}, Subjects: subjects,
+				RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: cluster.Name},
+			},
+			&rbacv1.RoleBinding{
+				ObjectMeta: p.meta(role.Name), Subjects: subjects,
+				RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
+			})
+	}
+	return user
+}
+
 // leaderOf returns who holds the Lease.
 func (p place) leaderOf(t *testing.T) string {
 	t.Helper()
@@ -211,37 +248,7 @@ func TestStatusStaysWhenAllEnd(t *testing.T) {
 // of config/rbac/nodes.yaml besides those of role.yaml and no others.
 func TestNodeAddressesInTheStatus(t *testing.T) {
 	p := newPlace(t)
-	user, err := environment.AddUser(envtest.User{Name: "cardea-nodes-test"}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	subjects := []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "cardea-nodes-test"}}
-	for _, file := range []string{"role.yaml", "nodes.yaml"} {
-		text, err := os.ReadFile("../config/rbac/" + file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		everywhere, own, _ := strings.Cut(string(text), "\n---\n")
-		var cluster rbacv1.ClusterRole
-		var role rbacv1.Role
-		if err := yaml.UnmarshalStrict([]byte(everywhere), &cluster); err != nil {
-			t.Fatal(err)
-		}
-		if err := yaml.UnmarshalStrict([]byte(own), &role); err != nil {
-			t.Fatal(err)
-		}
-		cluster.Name = p.namespace + "-" + cluster.Name
-		role.Namespace = p.namespace
-		create(t, &cluster, &role,
-			&rbacv1.ClusterRoleBinding{
-				ObjectMeta: metav1.ObjectMeta{Name: cluster.Name}, Subjects: subjects,
-				RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: cluster.Name},
-			},
-			&rbacv1.RoleBinding{
-				ObjectMeta: p.meta(role.Name), Subjects: subjects,
-				RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
-			})
-	}
+	user := p.user(t, "cardea-nodes-test", "role.yaml", "nodes.yaml")
 	node := func(name string, addresses ...corev1.NodeAddress) {
 		t.Helper()
 		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}

@@ -64,6 +64,8 @@ func TestUsageErrors(t *testing.T) {
 		{"controller --events-client-address some", "want full, prefix or none"},
 		{"controller --default-ssl-certificate x", "want NAMESPACE/NAME"},
 		{"controller --shutdown-delay 1s --shutdown-grace-period 1", "are the same"},
+		{"controller --webhook-addr nonsense", "want HOST:PORT"},
+		{"controller --validating-webhook :8443 --webhook-secret=", "is empty"},
 		{"controller --publish-node-addresses both", "want external or internal"},
 		{"controller --publish-node-addresses external --publish-address 192.0.2.1", "excludes"},
 	} {

@@ -38,6 +38,7 @@ type clusterSettings struct {
 	namespace, pod                    string
 	publishServiceName, defaultSecret types.NamespacedName
 	echSecretName                     types.NamespacedName
+	webhook                           webhookFlags
 }
 
 func newController() *cobra.Command {
@@ -62,8 +63,8 @@ func newController() *cobra.Command {
 			Flags of ingress-nginx that mean the same are understood: --controller-class,
 			--ingress-class, --publish-status-address,
 			--report-node-internal-ip-address, --shutdown-grace-period,
-			--default-ssl-certificate, --watch-ingress-without-class, --update-status and
-			--election-id.`),
+			--default-ssl-certificate, --watch-ingress-without-class, --update-status,
+			--election-id and --validating-webhook.`),
 		Example: text(`
 			cardea controller --publish-service cardea/cardea
 			cardea controller --kubeconfig ~/.kube/config --publish-address 192.0.2.1,2001:db8::1
@@ -97,6 +98,7 @@ func newController() *cobra.Command {
 	f.StringVar(&s.ticketSecret, "session-ticket-secret", "cardea-session-tickets", "Name of the Secret in POD_NAMESPACE with the secrets of TLS session tickets, which the leader makes and rotates; without it a session resumes only at the replica that began it.")
 	f.DurationVar(&s.ticketRotation, "session-ticket-rotation", controllers.DefaultTicketRotation, "How long a secret of session tickets is in use.")
 	f.StringVar(&s.eventsClientAddress, "events-client-address", string(controllers.ClientPrefix), "How much of client addresses Events tell the owners of Ingresses: full, prefix or none.")
+	s.webhook.bind(f)
 	f.IntVar(&s.shutdownGraceSeconds, "shutdown-grace-period", 0, "--shutdown-delay in seconds.")
 	s.bindSynonyms(f)
 	return cmd
@@ -108,6 +110,7 @@ func (s *clusterSettings) bindSynonyms(f *pflag.FlagSet) {
 		"controller-class":       "controller-name",
 		"ingress-class":          "class",
 		"publish-status-address": "publish-address",
+		"validating-webhook":     "webhook-addr",
 	} {
 		flag := f.Lookup(ours)
 		f.AddFlag(&pflag.Flag{Name: name, Value: flag.Value, DefValue: flag.DefValue, Usage: "--" + ours + ".", Hidden: true})
@@ -174,6 +177,9 @@ func (s *clusterSettings) parse(f *pflag.FlagSet) error {
 		}
 		*n.to = name
 	}
+	if err := s.webhook.check(); err != nil {
+		return err
+	}
 	if s.ticketRotation < time.Minute {
 		return usage("--session-ticket-rotation %s: want at least a minute", s.ticketRotation)
 	}
@@ -210,6 +216,14 @@ func (s *clusterSettings) run(cmd *cobra.Command) error {
 		return err
 	}
 	redirectKubernetesLogs(log)
+	webhook, err := s.webhook.listen()
+	if err != nil {
+		p.close()
+		return err
+	}
+	if webhook.Listener != nil {
+		p.log.Info("listening", "listener", "webhook", "addr", webhook.Listener.Addr().String())
+	}
 	c, err := controllers.New(controllers.Config{
 		REST:      config,
 		Publisher: p.board,
@@ -222,6 +236,7 @@ func (s *clusterSettings) run(cmd *cobra.Command) error {
 		Leader:  controllers.LeaderConfig{Namespace: s.namespace, Lease: s.electionID, Identity: s.pod},
 		Status:  s.status(),
 		Tickets: controllers.TicketsConfig{Secret: s.ticketSecret, Rotation: s.ticketRotation},
+		Webhook: webhook,
 		Process: func(params translate.Process) {
 			p.takeProcess(params)
 			events.SetClientAddress(controllers.ClientAddress(params.EventsClientAddress))
@@ -230,6 +245,9 @@ func (s *clusterSettings) run(cmd *cobra.Command) error {
 		Logger:  log.WithName("controllers"),
 	})
 	if err != nil {
+		if webhook.Listener != nil {
+			_ = webhook.Listener.Close()
+		}
 		p.close()
 		return err
 	}

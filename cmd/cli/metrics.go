@@ -34,7 +34,20 @@ func controllerMetrics(r prometheus.Registerer, o *observe.Observer) controllers
 	tickets := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "cardea_session_tickets_rotated_timestamp_seconds", Help: "When the shared secrets of TLS session tickets in force were rotated; 0 while this replica has secrets of its own.",
 	})
-	r.MustRegister(verdicts, referenced, reads, synced, reachable, leader, tickets)
+	decisions := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "cardea_admission_decisions_total", Help: "Decisions of the webhook on Ingresses: admitted, warned, denied, unjudged (let in before the cluster was read), bad_review.",
+	}, []string{"decision"})
+	for _, d := range controllers.AdmissionDecisions() {
+		decisions.WithLabelValues(string(d))
+	}
+	admission := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "cardea_admission_duration_seconds", Help: "Time in which the webhook answered.",
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .5, 1, 5},
+	})
+	webhookExpiry := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "cardea_webhook_certificate_expiry_timestamp_seconds", Help: "When the certificate of the webhook ends; 0 without one.",
+	})
+	r.MustRegister(verdicts, referenced, reads, synced, reachable, leader, tickets, decisions, admission, webhookExpiry)
 	var lastGood atomic.Pointer[[]string]
 	o.SetLastGood(func() []string {
 		if names := lastGood.Load(); names != nil {
@@ -57,6 +70,12 @@ func controllerMetrics(r prometheus.Registerer, o *observe.Observer) controllers
 		Session:    func(ok bool) { synced.Set(oneIf(ok)) },
 		Reachable:  func(answers bool) { reachable.Set(oneIf(answers)) },
 		Leader:     func(is bool) { leader.Set(oneIf(is)) },
+
+		Admission: func(d controllers.AdmissionDecision, took time.Duration) {
+			decisions.WithLabelValues(string(d)).Inc()
+			admission.Observe(took.Seconds())
+		},
+		WebhookExpires: func(at time.Time) { webhookExpiry.Set(float64(at.Unix())) },
 
 		TicketsRotated: func(at time.Time) { tickets.Set(float64(at.Unix())) },
 	}
