@@ -11,19 +11,20 @@ import (
 // why says what each right is for. The key is the resource, and where it is given
 // if that matters: in Cardea's own namespace some rights mean something else.
 var why = map[string]string{
-	"ingresses":              "what to serve",
-	"ingressclasses":         "which Ingresses are Cardea's",
-	"ingressclassparameters": "how classes are served",
-	"services":               "ports, ExternalName, the address to publish",
-	"endpointslices":         "endpoints",
-	"ingresses/status":       "`status.loadBalancer`, written by the leader",
-	"events":                 "Events on Ingresses, Secrets and classes; get and update so that the replicas share one",
-	"secrets":                "`get` reads a Secret that an Ingress names; `list` and `watch` carry metadata, to see that one changed, and the content at the start if many are named. Kubernetes knows no right to the metadata alone: **whoever may list Secrets can read them**",
-	"configmaps":             "settings for all Ingresses",
-	"leases own":             "which replica is the leader",
-	"secrets own":            "the secrets of TLS session tickets, which the leader makes and rotates and all replicas read",
-	"nodes":                  "addresses of the nodes, for `status.loadBalancer`",
-	"pods own":               "on which nodes pods of Cardea are ready",
+	"ingresses":                       "what to serve",
+	"ingressclasses":                  "which Ingresses are Cardea's",
+	"ingressclassparameters":          "how classes are served",
+	"services":                        "ports, ExternalName, the address to publish",
+	"endpointslices":                  "endpoints",
+	"ingresses/status":                "`status.loadBalancer`, written by the leader",
+	"events":                          "Events on Ingresses, Secrets and classes; get and update so that the replicas share one",
+	"secrets":                         "`get` reads a Secret that an Ingress names; `list` and `watch` carry metadata, to see that one changed, and the content at the start if many are named. Kubernetes knows no right to the metadata alone: **whoever may list Secrets can read them**",
+	"configmaps":                      "settings for all Ingresses",
+	"leases own":                      "which replica is the leader",
+	"secrets own":                     "the secrets of TLS session tickets, which the leader makes and rotates and all replicas read",
+	"nodes":                           "addresses of the nodes, for `status.loadBalancer`",
+	"validatingwebhookconfigurations": "the authority of the webhook's certificate, in its own configuration",
+	"pods own":                        "on which nodes pods of Cardea are ready",
 }
 
 // TestRoles holds docs/rbac.md to the roles that the chart renders.
@@ -46,6 +47,7 @@ what ` + "`kubectl auth can-i --list`" + ` says. Cardea writes no object of user
 		{"One namespace", "With `controller.scope: {enabled: true, namespace: shop}`. Classes and their parameters have no namespace, and neither have Events on them, which are in `default`.", "controller: {scope: {enabled: true, namespace: shop}}"},
 		{"Addresses of nodes", "With `controller.publishService.enabled: false`, or without a Service: the addresses of the nodes are written into the status of Ingresses, and these rights come along.", "controller: {publishService: {enabled: false}}"},
 		{"Settings for all Ingresses", "With `controller.config` or `controller.extraArgs: {configmap: …}`, one ConfigMap besides.", "controller: {config: {use-http2: \"false\"}}"},
+		{"The webhook", "With `controller.admissionWebhooks.enabled`, these besides.", "controller: {admissionWebhooks: {enabled: true}}"},
 		{"The Secret of a flag", "With `controller.extraArgs: {default-ssl-certificate: edge/default-tls}` and Secrets restricted as above, the right to read that one.", "rbac: {secrets: namespaces, secretNamespaces: [shop]}\ncontroller: {extraArgs: {default-ssl-certificate: edge/default-tls}}"},
 	} {
 		fmt.Fprintf(&page, "\n## %s\n\n%s\n\n| where | resource | verbs | names | why |\n| --- | --- | --- | --- | --- |\n%s\n", c.title, c.text,
@@ -76,6 +78,9 @@ func rights(t *testing.T, list []object) (lines []string) {
 			}
 			if resource == "secrets" && strings.HasSuffix(o.metadata()["name"].(string), "-certificate") {
 				reason = "the Secret of `--default-ssl-certificate`"
+			}
+			if resource == "secrets" && strings.HasSuffix(o.metadata()["name"].(string), "-webhook") {
+				reason = "the certificate of the webhook, which the leader makes and all replicas serve"
 			}
 			if !ok {
 				t.Errorf("%v: nothing is said about %s", o, resource)

@@ -198,6 +198,8 @@ func TestSchemaRefuses(t *testing.T) {
 		{"rbac: {secrets: namespaces}", "rbac.secrets: namespaces: want rbac.secretNamespaces"},
 		{"rbac: {scope: true}", "rbac.scope: want controller.scope.enabled"},
 		{"controller: {terminationGracePeriodSeconds: 20}", "want at least controller.shutdownDelaySeconds (10) and 11 more"},
+		{"controller: {admissionWebhooks: {enabled: true, port: 8443}}", "controller.admissionWebhooks.port 8443: want a port of its own"},
+		{"controller: {admissionWebhooks: {failurePolicy: Maybe}}", "failurePolicy"},
 	} {
 		_, err := render(t, c.values)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -40,6 +40,12 @@ Flags. What values say comes first; controller.extraArgs may say otherwise.
 {{- with include "cardea.publishNodes" . }}
 {{- $_ := set $args "publish-node-addresses" . }}
 {{- end }}
+{{- if include "cardea.webhook" . }}
+{{- $_ := set $args "webhook-addr" (printf ":%v" $c.admissionWebhooks.port) }}
+{{- $_ := set $args "webhook-service" (include "cardea.webhookName" .) }}
+{{- $_ := set $args "webhook-configuration" (include "cardea.webhookName" .) }}
+{{- $_ := set $args "webhook-secret" (include "cardea.webhookName" .) }}
+{{- end }}
 {{- $_ := set $args "election-id" (include "cardea.electionID" .) }}
 {{- $_ := set $args "session-ticket-secret" (include "cardea.ticketSecret" .) }}
 {{- $_ := set $args "shutdown-delay" (printf "%vs" $c.shutdownDelaySeconds) }}
@@ -54,7 +60,7 @@ Flags. What values say comes first; controller.extraArgs may say otherwise.
 {{- $_ := set $args "access-log" "false" }}
 {{- end }}
 {{- $foreign := splitList " " (include "cardea.foreignFlags" .) }}
-{{- $synonyms := dict "ingress-class" "class" "controller-class" "controller-name" "shutdown-grace-period" "shutdown-delay" }}
+{{- $synonyms := dict "ingress-class" "class" "controller-class" "controller-name" "shutdown-grace-period" "shutdown-delay" "validating-webhook" "webhook-addr" }}
 {{- range $flag, $value := $c.extraArgs }}
 {{- if not (has $flag $foreign) }}
 {{- with get $synonyms $flag }}

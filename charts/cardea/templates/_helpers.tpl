@@ -142,6 +142,27 @@ NAMESPACE/NAME of the ConfigMap with settings for all Ingresses, if there is one
 {{- end }}
 {{- end }}
 
+{{/*
+The webhook: "yes" if it is on, and the name of its Service, its Secret and its
+ValidatingWebhookConfiguration.
+*/}}
+{{- define "cardea.webhook" -}}
+{{- $c := .Values.controller }}
+{{- $w := $c.admissionWebhooks | default dict }}
+{{- if $w.enabled }}
+{{- range list $c.containerPort.http $c.containerPort.https $c.metrics.port }}
+{{- if eq (int .) (int $w.port) }}
+{{- fail (printf "controller.admissionWebhooks.port %v: want a port of its own; controller.containerPort or controller.metrics has this one" $w.port) }}
+{{- end }}
+{{- end }}
+{{- print "yes" }}
+{{- end }}
+{{- end }}
+
+{{- define "cardea.webhookName" -}}
+{{- printf "%s-webhook" (include "cardea.fullname" .) }}
+{{- end }}
+
 {{- define "cardea.className" -}}
 {{- .Values.controller.ingressClass | default .Values.controller.ingressClassResource.name }}
 {{- end }}

@@ -4,7 +4,7 @@ the path, and why. A path counts if its value is there and not empty.
 */}}
 {{- define "cardea.ignoredValues" -}}
 controller.addHeaders|response headers for all Ingresses are not supported
-controller.admissionWebhooks.certManager.enabled|there is no admission webhook
+controller.admissionWebhooks.certManager.enabled|the certificate is made and rotated by Cardea itself
 controller.admissionWebhooks.patch.enabled|no job makes or patches certificates
 controller.allowSnippetAnnotations|snippets are never run
 controller.configMapNamespace|the ConfigMap is in the namespace of the release; controller.extraArgs.configmap names another
@@ -40,7 +40,7 @@ udp|only HTTP and TLS are served
 Flags of ingress-nginx that cardea does not have.
 */}}
 {{- define "cardea.foreignFlags" -}}
-add_dir_header alsologtostderr annotations-prefix apiserver-host bucket-factor certificate-authority deep-inspect default-backend-service default-server-port disable-catch-all disable-full-test disable-leader-election disable-svc-external-name disable-sync-events dynamic-configuration-retries election-ttl enable-annotation-validation enable-dynamic-configuration enable-metrics enable-ssl-chain-completion enable-topology-aware-routing exclude-socket-metrics force-namespace-isolation health-check-path health-check-timeout healthz-host healthz-port http-port https-port ingress-class-by-name internal-logger-address length-buckets log_backtrace_at log_dir log_file log_file_max_size logtostderr maxmind-edition-ids maxmind-license-key maxmind-mirror maxmind-retries-count maxmind-retries-timeout metrics-per-host metrics-per-undefined-host monitor-max-batch-size one_output post-shutdown-grace-period profiler-address profiler-port profiling report-status-classes size-buckets skip_headers skip_log_headers sort-backends ssl-passthrough-proxy-port status-port status-update-interval stderrthreshold stream-port sync-period sync-rate-limit tcp-services-configmap time-buckets udp-services-configmap update-status-on-shutdown v validating-webhook validating-webhook-certificate validating-webhook-key vmodule watch-namespace-selector
+add_dir_header alsologtostderr annotations-prefix apiserver-host bucket-factor certificate-authority deep-inspect default-backend-service default-server-port disable-catch-all disable-full-test disable-leader-election disable-svc-external-name disable-sync-events dynamic-configuration-retries election-ttl enable-annotation-validation enable-dynamic-configuration enable-metrics enable-ssl-chain-completion enable-topology-aware-routing exclude-socket-metrics force-namespace-isolation health-check-path health-check-timeout healthz-host healthz-port http-port https-port ingress-class-by-name internal-logger-address length-buckets log_backtrace_at log_dir log_file log_file_max_size logtostderr maxmind-edition-ids maxmind-license-key maxmind-mirror maxmind-retries-count maxmind-retries-timeout metrics-per-host metrics-per-undefined-host monitor-max-batch-size one_output post-shutdown-grace-period profiler-address profiler-port profiling report-status-classes size-buckets skip_headers skip_log_headers sort-backends ssl-passthrough-proxy-port status-port status-update-interval stderrthreshold stream-port sync-period sync-rate-limit tcp-services-configmap time-buckets udp-services-configmap update-status-on-shutdown v validating-webhook-certificate validating-webhook-key vmodule watch-namespace-selector
 {{- end }}
 
 {{/*

@@ -157,6 +157,11 @@ spec:
         - name: {{ $c.metrics.portName }}
           containerPort: {{ $c.metrics.port }}
           protocol: TCP
+        {{- if include "cardea.webhook" . }}
+        - name: webhook
+          containerPort: {{ $c.admissionWebhooks.port }}
+          protocol: TCP
+        {{- end }}
       livenessProbe:
         {{- include "cardea.probe" (dict "root" . "probe" $c.livenessProbe "path" "/livez") | nindent 8 }}
       readinessProbe:
