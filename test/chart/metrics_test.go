@@ -91,6 +91,7 @@ func inCluster(t *testing.T, authority *harness.Authority) string {
 	mustKubectl(t, "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: metrics}\nspec: {ports: [{name: http, port: 80}]}\n"+
 		manifest("metrics", "last.example.com")+
 		authority.Secret("metrics", "tls", harness.Leaf{Names: []string{"last.example.com"}}), "apply", "-f", "-")
+	t.Cleanup(func() { mustKubectlAfter(t, "delete", "ingressclass", "cardea") })
 	t.Setenv("POD_NAMESPACE", "cardea")
 	t.Setenv("POD_NAME", "one")
 	p := harness.Start(t, "controller", "--kubeconfig", kubeconfig(t))
@@ -111,12 +112,12 @@ func inCluster(t *testing.T, authority *harness.Authority) string {
 
 // manifest returns the class and an Ingress.
 func manifest(namespace, host string) string {
+	return "---\napiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {name: cardea}\nspec: {controller: cardea.dev/ingress-controller}\n" + ingress(namespace, host)
+}
+
+// ingress returns an Ingress of the class cardea.
+func ingress(namespace, host string) string {
 	return fmt.Sprintf(`---
-apiVersion: networking.k8s.io/v1
-kind: IngressClass
-metadata: {name: cardea}
-spec: {controller: cardea.dev/ingress-controller}
----
 apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata: {name: %[1]s, namespace: %[1]s}
