@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ import (
 )
 
 // A release is judged with 10m.
-var rotateFor = flag.Duration("rotate", 80*time.Second, "how long cert-manager rotates a certificate every 30 s")
+var rotateFor = flag.Duration("rotate", 65*time.Second, "how long cert-manager rotates a certificate every 30 s")
 
 // servedWithin is the time from a Secret's change to all replicas serving it.
 const servedWithin = time.Second
@@ -72,8 +73,9 @@ func TestCertManager(t *testing.T) {
 			w := watchCertificate(t, f, r.namespace, "long-tls", long)
 			must(t, "kubectl", append([]string{"-n", r.namespace}, c.args...)...)
 			eventually(t, time.Minute, "there is a new certificate", func() error {
-				if n := w.count(); n < 1 {
-					return fmt.Errorf("%d rotations", n)
+				rotations, failures := w.count()
+				if rotations < 1 {
+					return fmt.Errorf("none yet, failures: %q", failures)
 				}
 				return nil
 			})
@@ -253,12 +255,16 @@ func watchCertificate(t *testing.T, f front, namespace, secret, host string) *ce
 	w := &certificateWatch{stop: cancel, first: map[string]time.Time{}, last: map[string]time.Time{}}
 	t.Cleanup(func() { cancel(); w.wg.Wait() })
 	secrets := world.admin.CoreV1().Secrets(namespace)
-	s, err := secrets.Get(ctx, secret, metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
+	// A list, for its version is that of now: that of a Secret may be too old to
+	// begin a watch with.
+	only := metav1.ListOptions{FieldSelector: "metadata.name=" + secret}
+	list, err := secrets.List(ctx, only)
+	if err != nil || len(list.Items) != 1 {
+		t.Fatalf("Secret %q: %d found, want 1 (%v)", secret, len(list.Items), err)
 	}
-	known := serialOf(s)
-	events, err := secrets.Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + secret, ResourceVersion: s.ResourceVersion})
+	known := serialOf(&list.Items[0])
+	only.ResourceVersion = list.ResourceVersion
+	events, err := secrets.Watch(ctx, only)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +282,11 @@ func watchCertificate(t *testing.T, f front, namespace, secret, host string) *ce
 					return
 				}
 				s, isSecret := e.Object.(*corev1.Secret)
-				if !isSecret || e.Type == watch.Deleted {
+				if !isSecret {
+					w.fail(fmt.Sprintf("the watch of the Secret failed: %+v", e.Object))
+					return
+				}
+				if e.Type == watch.Deleted {
 					continue
 				}
 				if serial := serialOf(s); serial != "" && serial != known {
@@ -307,7 +317,7 @@ func (w *certificateWatch) probe(f front, host string) {
 	began := time.Now()
 	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", f.https, &tls.Config{ServerName: host, RootCAs: f.roots, MinVersion: tls.VersionTLS12})
 	if err != nil {
-		w.fail(err.Error())
+		w.fail("handshake: " + err.Error())
 		return
 	}
 	serial := conn.ConnectionState().PeerCertificates[0].SerialNumber.String()
@@ -331,10 +341,10 @@ func (w *certificateWatch) fail(text string) {
 	w.failures = append(w.failures, text)
 }
 
-func (w *certificateWatch) count() int {
+func (w *certificateWatch) count() (rotations int, failures []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.written)
+	return len(w.written), slices.Clone(w.failures)
 }
 
 // judge ends the watch and returns the number of rotations. Each certificate must
@@ -345,7 +355,7 @@ func (w *certificateWatch) judge(t *testing.T) int {
 	w.stop()
 	w.wg.Wait()
 	for _, text := range w.failures {
-		t.Errorf("handshake: %s", text)
+		t.Error(text)
 	}
 	var slowest, longest time.Duration
 	rotations := 0
