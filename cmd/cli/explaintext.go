@@ -92,6 +92,9 @@ func describePolicy(p snapshot.Policy) []string {
 	case p.RedirectHTTPS:
 		list = append(list, "plain HTTP is redirected to HTTPS")
 	}
+	if p.HSTS != "" {
+		list = append(list, "Strict-Transport-Security over TLS: "+p.HSTS)
+	}
 	return list
 }
 
