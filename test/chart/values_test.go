@@ -268,3 +268,46 @@ func ignoredExample(path string) any {
 		return true
 	}
 }
+
+// TestChartYAML holds what Artifact Hub is told to what there is: the image that
+// runs, the definition, and an example of it that an API server takes.
+func TestChartYAML(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(chartDir, "Chart.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var chart struct {
+		Annotations map[string]string
+	}
+	if err := yaml.Unmarshal(text, &chart); err != nil {
+		t.Fatal(err)
+	}
+	var images []struct{ Name, Image string }
+	var definitions []struct{ Kind, Version, Name string }
+	var links []struct{ URL string }
+	var examples []map[string]any
+	for key, to := range map[string]any{"images": &images, "crds": &definitions, "crdsExamples": &examples, "links": &links} {
+		if err := yaml.Unmarshal([]byte(chart.Annotations["artifacthub.io/"+key]), to); err != nil {
+			t.Fatalf("artifacthub.io/%s: %v", key, err)
+		}
+	}
+	list := objects(t, mustRender(t, "").manifest)
+	pod := find(t, list, "Deployment", "cardea")["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)
+	if image := pod["containers"].([]any)[0].(map[string]any)["image"]; len(images) != 1 || images[0].Image != image {
+		t.Errorf("images = %v, want the one that runs, %v", images, image)
+	}
+	for _, d := range definitions {
+		find(t, list, "CustomResourceDefinition", d.Name)
+	}
+	for _, l := range links {
+		if _, path, ok := strings.Cut(l.URL, "/blob/main/"); ok {
+			readText(t, path)
+		}
+	}
+	mustKubectl(t, "", "apply", "-f", filepath.Join(root, "config", "crd"))
+	t.Cleanup(func() { mustKubectlAfter(t, "delete", "-f", filepath.Join(root, "config", "crd")) })
+	mustKubectl(t, "", "wait", "--for=condition=Established", "crd/ingressclassparameters.cardea.dev", "--timeout=20s")
+	for _, e := range examples {
+		mustKubectl(t, yamlOf(t, e), "apply", "--dry-run=server", "--validate=strict", "-f", "-")
+	}
+}
