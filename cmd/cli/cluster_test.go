@@ -137,3 +137,36 @@ func TestControllerWithoutAPIServer(t *testing.T) {
 		t.Errorf("exit code %d, want 0", code)
 	}
 }
+
+// The webhook listens where it is told, under ingress-nginx's name for the flag as
+// well, and has no certificate before there is a leader to make one.
+func TestControllerWithWebhook(t *testing.T) {
+	p := harness.Start(t, "controller", "--kubeconfig", kubeconfig(t, "http://127.0.0.1:1"), "--shutdown-delay", "0s",
+		"--validating-webhook", "127.0.0.1:0", "--validating-webhook-certificate", "/none", "--validating-webhook-key", "/none")
+	const before = `"msg":"listening","listener":"webhook","addr":"`
+	p.Until("the log tells the address", func() error {
+		if !strings.Contains(p.Stderr(), before) {
+			return fmt.Errorf("not yet in the log")
+		}
+		return nil
+	})
+	_, rest, _ := strings.Cut(p.Stderr(), before)
+	addr, _, _ := strings.Cut(rest, `"`)
+	if c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true}); err == nil {
+		c.Close()
+		t.Error("a handshake succeeded without a certificate")
+	}
+	metrics, err := p.Get(p.Admin, "/metrics")
+	for _, want := range []string{`cardea_admission_decisions_total{decision="denied"} 0`, "cardea_webhook_certificate_expiry_timestamp_seconds 0"} {
+		if err != nil || !strings.Contains(metrics, "\n"+want+"\n") {
+			t.Errorf("/metrics: %v, want %s", err, want)
+		}
+	}
+	if code := p.Stop(); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	if c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true}); err == nil {
+		c.Close()
+		t.Error("the webhook listens after the end")
+	}
+}
