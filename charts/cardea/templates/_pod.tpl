@@ -104,16 +104,11 @@ spec:
   shareProcessNamespace: true
   {{- end }}
   securityContext:
-    runAsNonRoot: {{ $c.image.runAsNonRoot }}
-    seccompProfile:
-      {{- toYaml $c.image.seccompProfile | nindent 6 }}
+    {{- $security := dict "runAsNonRoot" $c.image.runAsNonRoot "seccompProfile" $c.image.seccompProfile }}
     {{- with include "cardea.sysctls" . }}
-    sysctls:
-      {{- trim . | nindent 6 }}
+    {{- $_ := set $security "sysctls" (fromYamlArray .) }}
     {{- end }}
-    {{- with $c.podSecurityContext }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- toYaml (mustMergeOverwrite $security (deepCopy ($c.podSecurityContext | default dict))) | nindent 4 }}
   {{- with $c.extraInitContainers }}
   initContainers:
     {{- tpl (toYaml .) $ | nindent 4 }}
