@@ -40,7 +40,10 @@ func TestChart(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	helm(append([]string{"install", r.name, chart()}, values(r.class)...)...)
+	// With everything that makes objects and needs no other operator.
+	set := append(values(r.class), "--set", "controller.admissionWebhooks.enabled=true", "--set", "controller.metrics.enabled=true",
+		"--set", "controller.metrics.dashboard.enabled=true", "--set", "controller.networkPolicy.enabled=true", "--set", "controller.autoscaling.enabled=true")
+	helm(append([]string{"install", r.name, chart()}, set...)...)
 	if got := must(t, "kubectl", "get", "namespace", r.namespace, "-o", "jsonpath={.metadata.labels.pod-security\\.kubernetes\\.io/enforce}"); got != "restricted" {
 		t.Fatalf("the namespace enforces Pod Security %q, want restricted", got)
 	}
@@ -71,7 +74,7 @@ func TestChart(t *testing.T) {
 		return changed
 	})
 	l := startLoad(t, r.ports(t).trusting(authority.Pool()), host)
-	helm(append(append([]string{"upgrade", r.name, next}, values(r.class)...), "--set", "controller.extraArgs.log-level=warn", "--set", "controller.podAnnotations.version=next")...)
+	helm(append(append([]string{"upgrade", r.name, next}, set...), "--set", "controller.extraArgs.log-level=warn", "--set", "controller.podAnnotations.version=next")...)
 	wantField(t, true)
 	helm("rollback", r.name, "1")
 	wantField(t, false)

@@ -18,7 +18,7 @@ type rules []struct {
 // TestRights: the ServiceAccount can do what the roles of the chart say and
 // nothing more, as the API server sees it, in its own namespace and in others.
 func TestRights(t *testing.T) {
-	r := install(t, "rights")
+	r := install(t, "rights", "--set", "controller.admissionWebhooks.enabled=true")
 	other := namespace(t, "rights-other")
 	account := must(t, "kubectl", "-n", r.namespace, "get", "pods", "-l", "app.kubernetes.io/instance="+r.name, "-o", "jsonpath={.items[0].spec.serviceAccountName}")
 
