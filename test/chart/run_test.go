@@ -36,6 +36,7 @@ func TestRightsFitFlags(t *testing.T) {
 		{"one namespace", "controller: {scope: {enabled: true, namespace: fitting-shop}, extraArgs: {default-ssl-certificate: fitting/default}}", "not served"},
 		{"addresses of nodes", "controller: {service: {enabled: false}}", "served"},
 		{"settings for all Ingresses", "controller: {config: {use-http2: \"false\"}, ingressClassParameters: {tls: {policy: modern}}}", "served"},
+		{"the webhook", "controller: {admissionWebhooks: {enabled: true}}", "served"},
 		{"names of one's own", "fullnameOverride: edge\nserviceAccount: {name: someone}", "served"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -113,6 +114,9 @@ func runPod(t *testing.T, namespace string, list []object) *harness.Program {
 		var args []string
 		for _, arg := range pod["containers"].([]any)[0].(map[string]any)["args"].([]any) {
 			args = append(args, arg.(string))
+			if strings.HasPrefix(arg.(string), "--webhook-addr=") {
+				args = append(args, "--webhook-addr=127.0.0.1:0")
+			}
 		}
 		t.Setenv("POD_NAMESPACE", namespace)
 		t.Setenv("POD_NAME", "one")
