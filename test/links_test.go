@@ -12,7 +12,7 @@ import (
 var (
 	link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	// notInAnchors is what GitHub leaves out of the anchor of a heading.
-	notInAnchors = regexp.MustCompile("[^\\p{L}\\p{N} _-]")
+	notInAnchors = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 	codeBlock    = regexp.MustCompile("(?ms)^```.*?^```$")
 )
 

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -11,8 +12,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/net/http2"
 
 	"github.com/cardea-dev/cardea/test/harness"
 )
@@ -224,15 +223,19 @@ func testDrainOnRotate(t *testing.T, class string, flags []string) {
 		}
 		return res
 	}
-	two := func(c *tls.Conn) *http2.ClientConn {
+	two := func(c *tls.Conn) *http.ClientConn {
 		t.Helper()
-		cc, err := new(http2.Transport).NewClientConn(c)
+		transport := &http.Transport{
+			ForceAttemptHTTP2: true,
+			DialTLSContext:    func(context.Context, string, string) (net.Conn, error) { return c, nil },
+		}
+		cc, err := transport.NewClientConn(t.Context(), "https", "shop.example.com:443")
 		if err != nil {
 			t.Fatal(err)
 		}
 		return cc
 	}
-	trip := func(cc *http2.ClientConn, path string) error {
+	trip := func(cc *http.ClientConn, path string) error {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://shop.example.com"+path, nil)
 		if err != nil {
 			return err
@@ -276,7 +279,7 @@ func testDrainOnRotate(t *testing.T, class string, flags []string) {
 		t.Errorf("HTTP/2: a request after the rotation: %v, want it to be served", err)
 	}
 	p.Until("HTTP/2: GOAWAY", func() error {
-		if !multiplexed.State().Closing {
+		if multiplexed.Available() > 0 {
 			return fmt.Errorf("the client knows of none")
 		}
 		return nil
