@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/cardea-dev/cardea/api/gateway"
 	"github.com/cardea-dev/cardea/api/v1alpha1"
 )
 
@@ -17,6 +18,7 @@ const (
 	ingressKind kind = "Ingress"
 	classKind   kind = "IngressClass"
 	paramsKind  kind = v1alpha1.Kind
+	grantKind   kind = gateway.Kind
 	serviceKind kind = "Service"
 	sliceKind   kind = "EndpointSlice"
 	secretKind  kind = "Secret"
@@ -24,7 +26,7 @@ const (
 )
 
 // watchedKinds are watched always, configKind if the Options name a ConfigMap.
-var watchedKinds = []kind{classKind, paramsKind, ingressKind, serviceKind, sliceKind, secretKind}
+var watchedKinds = []kind{classKind, paramsKind, grantKind, ingressKind, serviceKind, sliceKind, secretKind}
 
 type objectKey struct {
 	kind kind

@@ -155,9 +155,8 @@ type Controller struct {
 	// leading says that this replica is the leader, or the only one.
 	leading atomic.Bool
 
-	// withoutParameters says that the watch of parameters of classes cannot begin
-	// and nobody waits for it.
-	withoutParameters atomic.Bool
+	// without says that the watch of a kind cannot begin and nobody waits for it.
+	without map[kind]*atomic.Bool
 
 	mu       sync.Mutex
 	notReady string
@@ -196,6 +195,7 @@ func New(cfg Config) (*Controller, error) {
 		asks:     make(chan func(*loop)),
 		notReady: "the cluster has not been read yet",
 		trouble:  make(map[string]string),
+		without:  map[kind]*atomic.Bool{paramsKind: {}, grantKind: {}},
 		reach:    newReach(cfg.Logger, cfg.Metrics.Reachable),
 	}
 	c.reach.ready = c.ready

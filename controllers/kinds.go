@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/cardea-dev/cardea/api/gateway"
 	"github.com/cardea-dev/cardea/api/v1alpha1"
 )
 
@@ -40,7 +41,7 @@ func kindOfType(description string) kind {
 var scheme = func() *runtime.Scheme {
 	s := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		corev1.AddToScheme, networkingv1.AddToScheme, discoveryv1.AddToScheme, v1alpha1.AddToScheme,
+		corev1.AddToScheme, networkingv1.AddToScheme, discoveryv1.AddToScheme, v1alpha1.AddToScheme, gateway.AddToScheme,
 	} {
 		utilruntime.Must(add(s))
 	}
@@ -56,6 +57,7 @@ func staticMapper(*rest.Config, *http.Client) (meta.RESTMapper, error) {
 	// Its plural is its singular.
 	resource := v1alpha1.GroupVersion.WithResource(v1alpha1.Resource)
 	m.AddSpecific(v1alpha1.GroupVersion.WithKind(v1alpha1.Kind), resource, resource, meta.RESTScopeRoot)
+	m.Add(gateway.GroupVersion.WithKind(gateway.Kind), meta.RESTScopeNamespace)
 	m.Add(corev1.SchemeGroupVersion.WithKind("Service"), meta.RESTScopeNamespace)
 	m.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
 	m.Add(corev1.SchemeGroupVersion.WithKind("ConfigMap"), meta.RESTScopeNamespace)
@@ -71,6 +73,8 @@ func prototype(k kind) client.Object {
 		return &networkingv1.IngressClass{}
 	case paramsKind:
 		return &v1alpha1.IngressClassParameters{}
+	case grantKind:
+		return &gateway.ReferenceGrant{}
 	case serviceKind:
 		return &corev1.Service{}
 	case sliceKind:

@@ -14,6 +14,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/cardea-dev/cardea/api/gateway"
 	"github.com/cardea-dev/cardea/api/v1alpha1"
 	"github.com/cardea-dev/cardea/controllers/secrets"
 	"github.com/cardea-dev/cardea/controllers/translate"
@@ -182,6 +183,8 @@ func (l *loop) apply(key objectKey, change change, from view) {
 		l.translator.SetClass(o)
 	case *v1alpha1.IngressClassParameters:
 		l.translator.SetParameters(o)
+	case *gateway.ReferenceGrant:
+		l.translator.SetGrant(o)
 	case *corev1.Service:
 		l.translator.SetService(o)
 	case *discoveryv1.EndpointSlice:
@@ -203,6 +206,8 @@ func (l *loop) forget(key objectKey) {
 		l.translator.DeleteClass(key.name.Name)
 	case paramsKind:
 		l.translator.DeleteParameters(key.name.Name)
+	case grantKind:
+		l.translator.DeleteGrant(key.name)
 	case serviceKind:
 		l.translator.DeleteService(key.name)
 	case sliceKind:

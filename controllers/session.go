@@ -92,7 +92,9 @@ func (c *Controller) runSession(ctx context.Context) error {
 	if c.cfg.Metrics.Session != nil {
 		c.cfg.Metrics.Session(false)
 	}
-	c.withoutParameters.Store(false)
+	for _, without := range c.without {
+		without.Store(false)
+	}
 	var synced []toolscache.InformerSynced
 	for _, kind := range c.kinds() {
 		registered, err := s.watch(ctx, kind)
@@ -100,8 +102,8 @@ func (c *Controller) runSession(ctx context.Context) error {
 			return fmt.Errorf("controllers: watch %s: %w", kind, err)
 		}
 		hasSynced := registered.HasSynced
-		if kind == paramsKind {
-			hasSynced = func() bool { return registered.HasSynced() || c.withoutParameters.Load() }
+		if without := c.without[kind]; without != nil {
+			hasSynced = func() bool { return registered.HasSynced() || without.Load() }
 		}
 		synced = append(synced, hasSynced)
 	}
@@ -307,8 +309,10 @@ func (c *Controller) watchFailed(ctx context.Context, r *toolscache.Reflector, e
 	}
 	text := err.Error()
 	name := string(kindOfType(r.TypeDescription()))
-	if name == string(paramsKind) && (apierrors.IsNotFound(err) || apierrors.IsForbidden(err)) {
-		c.cannotHaveParameters(text)
+	if without := c.without[kind(name)]; without != nil && (apierrors.IsNotFound(err) || apierrors.IsForbidden(err)) {
+		if !without.Swap(true) {
+			c.tellWithout(kind(name), err)
+		}
 		return
 	}
 	c.mu.Lock()
@@ -321,14 +325,20 @@ func (c *Controller) watchFailed(ctx context.Context, r *toolscache.Reflector, e
 	c.cfg.Logger.Info("a watch of the cluster failed and will be tried again; what was published is served on", "kind", name, "error", text)
 }
 
-// cannotHaveParameters says that the parameters of classes cannot be read: their
-// definition is not installed, or our role is older than they are. The cluster is
-// served without them; the class that names some has a verdict. The informer tries
-// again by itself and finds them as soon as they are there.
-func (c *Controller) cannotHaveParameters(why string) {
-	if c.withoutParameters.Swap(true) {
-		return
+// tellWithout says that a kind cannot be read: its definition is not installed, or our
+// role is older than it is. The cluster is served without; who refers to an object of
+// it has a verdict. The informer tries again by itself and finds the objects as soon
+// as they are there.
+func (c *Controller) tellWithout(kind kind, err error) {
+	switch {
+	case kind == paramsKind:
+		c.cfg.Logger.Info("the parameters of IngressClasses cannot be read; classes are served without", "kind", string(kind), "error", err.Error(),
+			"remedy", "apply config/crd, and the role of this version")
+	case apierrors.IsNotFound(err):
+		// Most clusters have no Gateway API.
+		c.cfg.Logger.V(1).Info("there are no ReferenceGrants; Secrets of other namespaces are not granted", "kind", string(kind))
+	default:
+		c.cfg.Logger.Info("ReferenceGrants cannot be read; Secrets of other namespaces are not granted", "kind", string(kind), "error", err.Error(),
+			"remedy", "apply the role of this version")
 	}
-	c.cfg.Logger.Info("the parameters of IngressClasses cannot be read; classes are served without", "kind", string(paramsKind), "error", why,
-		"remedy", "apply config/crd, and the role of this version")
 }

@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"api/annotation":     {},
 	"api/configmap":      {"api/annotation"},
 	"api/v1alpha1":       {},
+	"api/gateway":        {},
 
 	"dataplane/outcome":  {"dataplane/snapshot"},
 	"dataplane/http1":    {"dataplane/message", "dataplane/outcome"},
@@ -45,12 +46,12 @@ var mayImport = map[string][]string{
 		"dataplane/upstream", "dataplane/proxy", "dataplane/filter",
 	},
 
-	"controllers/translate": {"api/annotation", "api/configmap", "api/v1alpha1", "dataplane/snapshot"},
+	"controllers/translate": {"api/annotation", "api/configmap", "api/gateway", "api/v1alpha1", "dataplane/snapshot"},
 	"controllers/secrets":   {"controllers/translate", "dataplane/snapshot"},
-	"controllers/manifest":  {"controllers/translate", "api/v1alpha1", "dataplane/snapshot"},
+	"controllers/manifest":  {"controllers/translate", "api/gateway", "api/v1alpha1", "dataplane/snapshot"},
 	"controllers/files":     {},
 	"controllers": {
-		"controllers/translate", "controllers/secrets", "api/annotation", "api/v1alpha1", "dataplane/snapshot", "dataplane/outcome",
+		"controllers/translate", "controllers/secrets", "api/annotation", "api/gateway", "api/v1alpha1", "dataplane/snapshot", "dataplane/outcome",
 	},
 
 	"cmd/cli":    {"*"},

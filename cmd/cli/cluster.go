@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/cardea-dev/cardea/api/gateway"
 	"github.com/cardea-dev/cardea/api/v1alpha1"
 	"github.com/cardea-dev/cardea/controllers/manifest"
 	"github.com/cardea-dev/cardea/controllers/translate"
@@ -43,7 +44,7 @@ func loadREST(kubeconfig string) (*rest.Config, error) {
 func newClient(config *rest.Config) (client.Client, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		corev1.AddToScheme, networkingv1.AddToScheme, discoveryv1.AddToScheme, v1alpha1.AddToScheme,
+		corev1.AddToScheme, networkingv1.AddToScheme, discoveryv1.AddToScheme, v1alpha1.AddToScheme, gateway.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			return nil, err
@@ -54,6 +55,7 @@ func newClient(config *rest.Config) (client.Client, error) {
 	// Its plural is its singular.
 	resource := v1alpha1.GroupVersion.WithResource(v1alpha1.Resource)
 	mapper.AddSpecific(v1alpha1.GroupVersion.WithKind(v1alpha1.Kind), resource, resource, meta.RESTScopeRoot)
+	mapper.Add(gateway.GroupVersion.WithKind(gateway.Kind), meta.RESTScopeNamespace)
 	mapper.Add(networkingv1.SchemeGroupVersion.WithKind("Ingress"), meta.RESTScopeNamespace)
 	mapper.Add(corev1.SchemeGroupVersion.WithKind("Service"), meta.RESTScopeNamespace)
 	mapper.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
@@ -77,6 +79,7 @@ func readCluster(ctx context.Context, kubeconfig, namespace string, options tran
 	for _, err := range []error{
 		list(&r, func(l *networkingv1.IngressClassList) { addAll(&r, l.Items) }),
 		r.listParameters(),
+		r.listGrants(),
 		list(&r, func(l *networkingv1.IngressList) { addAll(&r, l.Items) }),
 		list(&r, func(l *corev1.ServiceList) { addAll(&r, l.Items) }),
 		list(&r, func(l *discoveryv1.EndpointSliceList) { addAll(&r, l.Items) }),
@@ -127,6 +130,15 @@ func (r *clusterReader) listParameters() error {
 		}
 		addAll(r, l.Items)
 	})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// listGrants reads the ReferenceGrants. Most clusters have no Gateway API.
+func (r *clusterReader) listGrants() error {
+	err := list(r, func(l *gateway.ReferenceGrantList) { addAll(r, l.Items) })
 	if apierrors.IsNotFound(err) {
 		return nil
 	}

@@ -105,12 +105,14 @@ func TestCheckCluster(t *testing.T) {
 		}
 	}
 	slices.Sort(api.read)
-	// The server has no IngressClassParameters, as a cluster without their definition.
+	// The server has neither IngressClassParameters nor ReferenceGrants, as a cluster
+	// without their definitions.
 	want := []string{
 		"/api/v1/namespaces/shop/secrets/a", "/api/v1/namespaces/shop/secrets/b", "/apis/cardea.dev/v1alpha1/ingressclassparameters",
+		"/apis/gateway.networking.k8s.io/v1beta1/referencegrants",
 	}
 	if got := api.read; !slices.Equal(got, want) {
-		t.Errorf("read %v, want the parameters of classes and only the Secrets that are named: %v", got, want)
+		t.Errorf("read %v, want the parameters of classes, grants and only the Secrets that are named: %v", got, want)
 	}
 }
 

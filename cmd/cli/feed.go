@@ -13,6 +13,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/cardea-dev/cardea/api/gateway"
 	"github.com/cardea-dev/cardea/api/v1alpha1"
 	"github.com/cardea-dev/cardea/controllers/manifest"
 	"github.com/cardea-dev/cardea/controllers/secrets"
@@ -106,6 +107,8 @@ func (f *feed) set(o manifest.Object, now time.Time) {
 		f.translator.SetClass(o)
 	case *v1alpha1.IngressClassParameters:
 		f.translator.SetParameters(o)
+	case *gateway.ReferenceGrant:
+		f.translator.SetGrant(o)
 	case *corev1.Service:
 		f.translator.SetService(o)
 	case *discoveryv1.EndpointSlice:
@@ -131,6 +134,8 @@ func (f *feed) remove(o manifest.Object, now time.Time) {
 		f.translator.DeleteClass(name.Name)
 	case *v1alpha1.IngressClassParameters:
 		f.translator.DeleteParameters(name.Name)
+	case *gateway.ReferenceGrant:
+		f.translator.DeleteGrant(name)
 	case *corev1.Service:
 		f.translator.DeleteService(name)
 	case *discoveryv1.EndpointSlice:

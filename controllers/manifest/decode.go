@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	k8sjson "sigs.k8s.io/json"
 
+	"github.com/cardea-dev/cardea/api/gateway"
 	"github.com/cardea-dev/cardea/api/v1alpha1"
 )
 
@@ -36,6 +37,7 @@ var kinds = []kind{
 	{"networking.k8s.io/v1", "Ingress", false, func() Object { return new(networkingv1.Ingress) }},
 	{"networking.k8s.io/v1", "IngressClass", true, func() Object { return new(networkingv1.IngressClass) }},
 	{v1alpha1.GroupVersion.String(), v1alpha1.Kind, true, func() Object { return new(v1alpha1.IngressClassParameters) }},
+	{gateway.GroupVersion.String(), gateway.Kind, false, func() Object { return new(gateway.ReferenceGrant) }},
 	{"v1", "Service", false, func() Object { return new(corev1.Service) }},
 	{"discovery.k8s.io/v1", "EndpointSlice", false, func() Object { return new(discoveryv1.EndpointSlice) }},
 	{"v1", "Secret", false, func() Object { return new(corev1.Secret) }},

@@ -30,7 +30,7 @@ import (
 )
 
 // An Object is one of *networkingv1.Ingress, *networkingv1.IngressClass,
-// *v1alpha1.IngressClassParameters, *corev1.Service, *discoveryv1.EndpointSlice and
+// *v1alpha1.IngressClassParameters, *gateway.ReferenceGrant, *corev1.Service, *discoveryv1.EndpointSlice and
 // *corev1.Secret. Its TypeMeta is set.
 type Object interface {
 	metav1.Object

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/cardea-dev/cardea/api/gateway"
 	"github.com/cardea-dev/cardea/api/v1alpha1"
 )
 
@@ -79,10 +80,39 @@ func validate(o Object) (errs, warnings field.ErrorList) {
 			warnings = append(warnings, field.Required(field.NewPath("metadata", "labels"),
 				"without the label "+discoveryv1.LabelServiceName+" the slice belongs to no Service"))
 		}
+	case *gateway.ReferenceGrant:
+		errs = append(errs, validateGrant(o)...)
 	case *corev1.Secret:
 		errs = append(errs, validateSecret(o)...)
 	}
 	return errs, warnings
+}
+
+// validateGrant checks what the definition of the Gateway API checks: who is granted
+// something, and what, is said in full.
+func validateGrant(g *gateway.ReferenceGrant) (errs field.ErrorList) {
+	spec := field.NewPath("spec")
+	if len(g.Spec.From) == 0 {
+		errs = append(errs, field.Required(spec.Child("from"), "want at least one"))
+	}
+	if len(g.Spec.To) == 0 {
+		errs = append(errs, field.Required(spec.Child("to"), "want at least one"))
+	}
+	for i, f := range g.Spec.From {
+		at := spec.Child("from").Index(i)
+		if f.Kind == "" {
+			errs = append(errs, field.Required(at.Child("kind"), "want the kind of those who refer"))
+		}
+		for _, msg := range apivalidation.ValidateNamespaceName(f.Namespace, false) {
+			errs = append(errs, field.Invalid(at.Child("namespace"), f.Namespace, msg))
+		}
+	}
+	for i, t := range g.Spec.To {
+		if t.Kind == "" {
+			errs = append(errs, field.Required(spec.Child("to").Index(i).Child("kind"), "want the kind of what is referred to"))
+		}
+	}
+	return errs
 }
 
 func validateMeta(o Object) field.ErrorList {

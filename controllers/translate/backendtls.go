@@ -34,7 +34,7 @@ type secretRef struct {
 }
 
 // readBackendSecrets reads what names Secrets. What cannot be used closes the paths.
-func (in *ingress) readBackendSecrets(annotations map[string]string) {
+func (in *ingress) readBackendSecrets(annotations map[string]string, abroad *abroad) {
 	s, refs := &in.settings.BackendTLS, &backendSecrets{}
 	for _, from := range []struct {
 		annotation, value string
@@ -49,7 +49,7 @@ func (in *ingress) readBackendSecrets(annotations map[string]string) {
 			continue
 		}
 		key := annotationKey(annotations, from.annotation)
-		name, ok := in.readSecretRef(key, from.value, from.purpose)
+		name, ok := in.readSecretRef(key, from.value, from.purpose, abroad)
 		if !ok {
 			in.closed = in.closed || in.closable()
 			continue

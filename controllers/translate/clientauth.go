@@ -13,7 +13,7 @@ import (
 // cannot be applied closes the whole host for the same reason.
 
 // readClientAuth reads the Secret that auth-tls-secret names.
-func (in *ingress) readClientAuth(annotations map[string]string) {
+func (in *ingress) readClientAuth(annotations map[string]string, abroad *abroad) {
 	a := &in.settings.ClientAuth
 	if !a.Asks() || in.clientAuthBroken {
 		return
@@ -27,7 +27,7 @@ func (in *ingress) readClientAuth(annotations map[string]string) {
 		return
 	}
 	key := annotationKey(annotations, "auth-tls-secret")
-	name, ok := in.readSecretRef(key, a.Secret, ForAuthorities)
+	name, ok := in.readSecretRef(key, a.Secret, ForAuthorities, abroad)
 	if !ok {
 		in.breakClientAuth()
 		return

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 
+	"github.com/cardea-dev/cardea/api/gateway"
 	"github.com/cardea-dev/cardea/controllers/translate"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
@@ -212,6 +213,9 @@ func clone(o translate.Objects) translate.Objects {
 	}
 	for _, v := range o.ConfigMaps {
 		out.ConfigMaps = append(out.ConfigMaps, v.DeepCopy())
+	}
+	for _, v := range o.Grants {
+		out.Grants = append(out.Grants, v.DeepCopyObject().(*gateway.ReferenceGrant))
 	}
 	for _, v := range o.Parameters {
 		out.Parameters = append(out.Parameters, v.DeepCopy())

@@ -108,8 +108,9 @@ func (in *ingress) judge(level Level, reason Reason, field, format string, args 
 	})
 }
 
-// readIngress reads an Ingress; what its annotations do not say is as in defaults.
-func readIngress(object *networkingv1.Ingress, defaults *annotation.Settings) *ingress {
+// readIngress reads an Ingress; what its annotations do not say is as in defaults, and
+// abroad says what of other namespaces it may name.
+func readIngress(object *networkingv1.Ingress, defaults *annotation.Settings, abroad *abroad) *ingress {
 	in := &ingress{
 		name: objectName(object),
 		origin: snapshot.Origin{
@@ -125,7 +126,7 @@ func readIngress(object *networkingv1.Ingress, defaults *annotation.Settings) *i
 	}
 	r.readDefaultBackend(object.Spec.DefaultBackend, len(object.Spec.Rules) > 0)
 	r.readTLS(object.Spec.TLS)
-	in.readAnnotations(object.Annotations, defaults)
+	in.readAnnotations(object.Annotations, defaults, abroad)
 	in.clip()
 	return in
 }
@@ -322,7 +323,7 @@ func addUse[F any](uses []use[F], object types.NamespacedName, field F) []use[F]
 
 // readAnnotations comes last: what a protecting annotation closes depends on the
 // paths.
-func (in *ingress) readAnnotations(annotations map[string]string, defaults *annotation.Settings) {
+func (in *ingress) readAnnotations(annotations map[string]string, defaults *annotation.Settings, abroad *abroad) {
 	in.annotations = annotations
 	settings, problems := annotation.ParseOver(*defaults, annotations)
 	if settings != *defaults {
@@ -356,8 +357,8 @@ func (in *ingress) readAnnotations(annotations map[string]string, defaults *anno
 			in.judge(Refused, AnnotationInvalid, field, "%s: %v. It protects, so the paths of this Ingress answer 503 until it is corrected or removed.", p.Key, p.Err)
 		}
 	}
-	in.readBackendSecrets(annotations)
-	in.readClientAuth(annotations)
+	in.readBackendSecrets(annotations, abroad)
+	in.readClientAuth(annotations, abroad)
 }
 
 // closable reports whether a protecting annotation has anything to protect: ACME

@@ -28,6 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
+	"github.com/cardea-dev/cardea/api/gateway"
 	"github.com/cardea-dev/cardea/api/v1alpha1"
 	"github.com/cardea-dev/cardea/controllers/translate"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
@@ -58,6 +59,8 @@ func parseObjects(t testing.TB, text []byte) translate.Objects {
 			p := decode[v1alpha1.IngressClassParameters](t, doc)
 			p.Default()
 			o.Parameters = append(o.Parameters, p)
+		case "ReferenceGrant":
+			o.Grants = append(o.Grants, decode[gateway.ReferenceGrant](t, doc))
 		case "Secret":
 			s := decode[testSecret](t, doc)
 			o.Secrets[types.NamespacedName{Namespace: s.Metadata.Namespace, Name: s.Metadata.Name}] = s.secret(t)

@@ -9,6 +9,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/cardea-dev/cardea/api/gateway"
 	"github.com/cardea-dev/cardea/api/v1alpha1"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
@@ -25,6 +26,8 @@ type Objects struct {
 	Parameters []*v1alpha1.IngressClassParameters
 	// ConfigMaps are those among which is that of the Options, if it exists.
 	ConfigMaps []*corev1.ConfigMap
+	// Grants say which Secrets Ingresses of other namespaces may name.
+	Grants []*gateway.ReferenceGrant
 	// Secrets holds the state of the referenced Secrets. One that is referenced
 	// and not in the map does not exist.
 	Secrets map[types.NamespacedName]Secret

@@ -51,6 +51,11 @@ type Translator struct {
 
 	// config is the ConfigMap of the Options.
 	config config
+	// grants are the ReferenceGrants, and abroad the other namespaces of which
+	// Ingresses of ours name Secrets.
+	grants grants
+	abroad map[types.NamespacedName][]string
+
 	// overlay is what the parameters of our classes say.
 	overlay  overlay
 	policies policies
@@ -106,6 +111,8 @@ func New(opts Options) *Translator {
 		secrets:        heldSecrets{},
 		parameters:     map[string]*v1alpha1.IngressClassParameters{},
 		policies:       policies{},
+		grants:         grants{},
+		abroad:         map[types.NamespacedName][]string{},
 		claims:         map[string][]*claim{},
 		slicesOf:       map[types.NamespacedName]map[types.NamespacedName]*discoveryv1.EndpointSlice{},
 		hosts:          map[string]*builtHost{},
@@ -149,6 +156,9 @@ func (o Objects) Translate(opts Options, now time.Time) Result {
 	for name, s := range o.Secrets {
 		t.SetSecret(name, s)
 	}
+	for _, g := range o.Grants {
+		t.SetGrant(g)
+	}
 	for _, in := range o.Ingresses {
 		t.SetIngress(in)
 	}
@@ -175,6 +185,7 @@ func (t *Translator) DeleteIngress(name types.NamespacedName) {
 	if e := t.ingresses[name]; e != nil {
 		t.claim(name, e.read, nil)
 		delete(t.ingresses, name)
+		delete(t.abroad, name)
 	}
 }
 
@@ -182,9 +193,17 @@ func (t *Translator) DeleteIngress(name types.NamespacedName) {
 func (t *Translator) read(name types.NamespacedName, e *entry) {
 	old := e.read
 	e.read = nil
+	var named []string
 	if class, ours := t.ours(e.object); ours {
-		e.read = readIngress(e.object, t.config.defaults)
+		a := &abroad{grants: t.grants, only: t.opts.WatchNamespace}
+		e.read = readIngress(e.object, t.config.defaults, a)
+		named = a.named
 		e.read.class = class
+	}
+	if len(named) > 0 {
+		t.abroad[name] = named
+	} else {
+		delete(t.abroad, name)
 	}
 	t.claim(name, old, e.read)
 }

@@ -10,6 +10,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/cardea-dev/cardea/api/gateway"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
@@ -28,9 +29,11 @@ type Trial struct {
 	ingress *networkingv1.Ingress
 	opts    Options
 	objects Objects
-	// named are the Secrets that the Ingress names, unread those of them that nobody
-	// has read so far.
+	// named are the Secrets that the Ingress names, granted or not, unread those of
+	// them that it may name and that nobody has read so far.
 	named, unread []types.NamespacedName
+	// presumed grants what it names of other namespaces.
+	presumed []*gateway.ReferenceGrant
 	// crowded says that the Ingress shares a host with more others than are looked at.
 	crowded bool
 }
@@ -44,7 +47,8 @@ func (t *Translator) Try(in *networkingv1.Ingress, exists func(secret types.Name
 	if _, ours := t.ours(in); !ours {
 		return nil
 	}
-	name, read := objectName(in), readIngress(in, t.config.defaults)
+	abroad := &abroad{grants: t.grants, only: t.opts.WatchNamespace}
+	name, read := objectName(in), readIngress(in, t.config.defaults, abroad)
 	try := &Trial{ingress: in, opts: t.opts, objects: Objects{Ingresses: []*networkingv1.Ingress{in}, Secrets: map[types.NamespacedName]Secret{}}}
 	for _, c := range t.classes {
 		try.objects.Classes = append(try.objects.Classes, c)
@@ -59,8 +63,12 @@ func (t *Translator) Try(in *networkingv1.Ingress, exists func(secret types.Name
 	for i := range read.claims {
 		t.addNeighbours(try, near, read.claims[i].host)
 	}
+	foreign := slices.Clone(abroad.named)
 	services := map[types.NamespacedName]struct{}{}
-	for _, n := range near {
+	for neighbour, n := range near {
+		if neighbour != name {
+			foreign = append(foreign, t.abroad[neighbour]...)
+		}
 		for _, u := range n.services {
 			services[u.object] = struct{}{}
 		}
@@ -70,16 +78,32 @@ func (t *Translator) Try(in *networkingv1.Ingress, exists func(secret types.Name
 			}
 		}
 	}
+	slices.Sort(foreign)
+	for _, namespace := range slices.Compact(foreign) {
+		try.objects.Grants = slices.AppendSeq(try.objects.Grants, maps.Values(t.grants[namespace]))
+	}
 	for service := range services {
 		if s := t.services[service]; s != nil {
 			try.objects.Services = append(try.objects.Services, s)
 		}
 	}
 	for _, u := range read.secrets {
-		try.named = append(try.named, u.object)
 		if !t.isRead(u.object, Purposes(u.fields)) && exists(u.object) {
 			try.unread = append(try.unread, u.object)
 		}
+	}
+	// What is not granted yet is named all the same.
+	presumed := grants{}
+	for _, namespace := range abroad.named {
+		presumed[namespace] = map[string]*gateway.ReferenceGrant{"": grantAll(in.Namespace, namespace)}
+		try.presumed = append(try.presumed, presumed[namespace][""])
+	}
+	if len(presumed) > 0 {
+		abroad.grants = presumed
+		read = readIngress(in, t.config.defaults, abroad)
+	}
+	for _, u := range read.secrets {
+		try.named = append(try.named, u.object)
 	}
 	return try
 }
@@ -122,8 +146,8 @@ type Judgement struct {
 	// depends on the content of a Secret that was not read is not among it.
 	Verdicts []Verdict
 	// Refused is why nothing of the Ingress would be served, whatever becomes of the
-	// Secrets and Services that it names; empty if anything would be. It is a part of
-	// what was said in Verdicts, as a rule.
+	// Secrets and Services that it names and of what is granted to it; empty if anything
+	// would be. It is a part of what was said in Verdicts, as a rule.
 	Refused []Verdict
 	// Crowded says that the Ingress shares a host with so many others that only the
 	// owner of the host was looked at, and not every path.
@@ -142,6 +166,7 @@ func (try *Trial) Judge(now time.Time) Judgement {
 	}
 	// The best of worlds, as to what may still come.
 	world.Secrets = try.secrets(func(types.NamespacedName) bool { return true })
+	world.Grants = slices.Concat(world.Grants, try.presumed)
 	r := world.Translate(try.opts, now)
 	if try.serves(r.Spec) {
 		return j

@@ -75,6 +75,9 @@ func set(tr *translate.Translator, o translate.Objects) {
 	for _, c := range o.ConfigMaps {
 		tr.SetConfigMap(c)
 	}
+	for _, g := range o.Grants {
+		tr.SetGrant(g)
+	}
 	for name, s := range o.Secrets {
 		tr.SetSecret(name, s)
 	}

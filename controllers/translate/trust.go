@@ -13,25 +13,27 @@ import (
 
 // readSecretRef returns the Secret that the value of an annotation names,
 // "[namespace/]name", and notes what it is named for. One of another namespace is
-// refused: whoever may write an Ingress could otherwise use every Secret that
-// Cardea can read.
-func (in *ingress) readSecretRef(key, value string, purpose Purpose) (name types.NamespacedName, ok bool) {
+// refused unless it is granted: whoever may write an Ingress could otherwise use
+// every Secret that Cardea can read.
+func (in *ingress) readSecretRef(key, value string, purpose Purpose, abroad *abroad) (name types.NamespacedName, ok bool) {
 	namespace, rest, found := strings.Cut(value, "/")
 	if !found {
 		namespace, rest = in.name.Namespace, value
 	}
 	field := "metadata.annotations[" + key + "]"
-	switch {
-	case len(validation.IsDNS1123Subdomain(rest)) > 0:
+	name = types.NamespacedName{Namespace: namespace, Name: rest}
+	if len(validation.IsDNS1123Subdomain(rest)) > 0 {
 		in.judge(Refused, SecretNameInvalid, field, "%s: want the name of a Secret, as in %q, found %q. It protects, so the paths of this Ingress answer 503 until it is corrected or removed.", key, in.name.Namespace+"/name", brief(value))
-	case namespace != in.name.Namespace:
-		in.judge(Refused, SecretNameInvalid, field, "%s: Secret %q is of another namespace, and Secrets of other namespaces cannot be used: copy it into namespace %s. It protects, so the paths of this Ingress answer 503 until it is corrected or removed.", key, brief(value), in.name.Namespace)
-	default:
-		name = types.NamespacedName{Namespace: namespace, Name: rest}
-		in.referSecret(name, field, purpose)
-		return name, true
+		return types.NamespacedName{}, false
 	}
-	return name, false
+	if namespace != in.name.Namespace {
+		if why := abroad.refuses(in.name.Namespace, name); why != "" {
+			in.judge(Refused, SecretNotGranted, field, "%s: Secret %q is of another namespace, %s. It protects, so the paths of this Ingress answer 503 until it is granted, corrected or removed.", key, brief(value), why)
+			return types.NamespacedName{}, false
+		}
+	}
+	in.referSecret(name, field, purpose)
+	return name, true
 }
 
 // secret returns what is known of a Secret, and has the host built again when that

@@ -87,6 +87,7 @@ const (
 const (
 	TLSWithoutHosts            Reason = "TLSWithoutHosts"
 	SecretNameInvalid          Reason = "SecretNameInvalid"
+	SecretNotGranted           Reason = "SecretNotGranted"
 	SecretNotFound             Reason = "SecretNotFound"
 	SecretWrongType            Reason = "SecretWrongType"
 	SecretInvalid              Reason = "SecretInvalid"
@@ -163,7 +164,8 @@ var reasons = []ReasonInfo{
 	{EndpointIgnored, "An endpoint's address cannot be used; it gets no requests."},
 
 	{TLSWithoutHosts, "A tls entry lists no hosts and the Ingress has no rule host left that it could stand for; its Secret is not used."},
-	{SecretNameInvalid, "What is to name a Secret in the namespace of the Ingress does not. If an annotation that protects is to, the paths are closed (503)."},
+	{SecretNameInvalid, "What is to name a Secret does not. If an annotation that protects is to, the paths are closed (503)."},
+	{SecretNotGranted, "An annotation that protects names a Secret of another namespace, and no ReferenceGrant there allows it; the paths are closed (503)."},
 	{SecretNotFound, "A tls entry or an annotation names a Secret that does not exist."},
 	{SecretWrongType, "The Secret is not of type kubernetes.io/tls."},
 	{SecretInvalid, "The Secret does not hold what it is named for: a usable certificate and key, or authorities."},

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/cardea-dev/cardea/api/gateway"
 	"github.com/cardea-dev/cardea/api/v1alpha1"
 	"github.com/cardea-dev/cardea/controllers/translate"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
@@ -38,6 +39,8 @@ type world struct {
 	parameters map[string]*v1alpha1.IngressClassParameters
 	configMaps map[types.NamespacedName]*corev1.ConfigMap
 
+	grants map[types.NamespacedName]*gateway.ReferenceGrant
+
 	files           translate.Files
 	revocationLists []*snapshot.RevocationLists
 }
@@ -55,6 +58,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 
 		parameters: map[string]*v1alpha1.IngressClassParameters{},
 		configMaps: map[types.NamespacedName]*corev1.ConfigMap{},
+		grants:     map[types.NamespacedName]*gateway.ReferenceGrant{},
 	}
 	for i, c := range []testCertificate{
 		{Hosts: []string{"a.example.com"}},
@@ -81,6 +85,7 @@ func (w *world) objects() translate.Objects {
 
 		Parameters: slices.Collect(maps.Values(w.parameters)),
 		ConfigMaps: slices.Collect(maps.Values(w.configMaps)),
+		Grants:     slices.Collect(maps.Values(w.grants)),
 	})
 	shuffle(w.rand, o.Ingresses)
 	shuffle(w.rand, o.Classes)
@@ -117,7 +122,7 @@ func (w *world) meta(name types.NamespacedName) metav1.ObjectMeta {
 // edit changes one object, or moves the clock.
 func (w *world) edit(tr *translate.Translator) {
 	remove := w.chance(30)
-	switch w.rand.IntN(18) {
+	switch w.rand.IntN(19) {
 	case 0, 1, 2, 3:
 		name := w.name("i", "j", "k")
 		if delete(w.ingresses, name); remove {
@@ -179,6 +184,17 @@ func (w *world) edit(tr *translate.Translator) {
 			RevocationLists:    pick(w, append(w.revocationLists, nil)...),
 		}
 		tr.SetFiles(w.files)
+	case 18:
+		name := w.name("g", "h")
+		if delete(w.grants, name); remove {
+			tr.DeleteGrant(name)
+			return
+		}
+		g := &gateway.ReferenceGrant{ObjectMeta: w.meta(name)}
+		g.Spec.From = []gateway.ReferenceGrantFrom{{Group: "networking.k8s.io", Kind: "Ingress", Namespace: pick(w, "a", "b")}}
+		g.Spec.To = []gateway.ReferenceGrantTo{{Kind: "Secret", Name: pick(w, nil, new("s"))}}
+		w.grants[name] = g
+		tr.SetGrant(g)
 	case 14:
 		name := w.name("c", "d")
 		if delete(w.configMaps, name); remove {
@@ -216,6 +232,9 @@ func (w *world) resync(tr *translate.Translator) {
 	}
 	for _, v := range o.ConfigMaps {
 		tr.SetConfigMap(v)
+	}
+	for _, v := range o.Grants {
+		tr.SetGrant(v)
 	}
 	tr.SetFiles(w.files)
 }

@@ -14,6 +14,7 @@ var why = map[string]string{
 	"ingresses":                       "what to serve",
 	"ingressclasses":                  "which Ingresses are Cardea's",
 	"ingressclassparameters":          "how classes are served",
+	"referencegrants":                 "which Secrets Ingresses of other namespaces may name, where the Gateway API is installed",
 	"services":                        "ports, ExternalName, the address to publish",
 	"endpointslices":                  "endpoints",
 	"ingresses/status":                "`status.loadBalancer`, written by the leader",
