@@ -34,7 +34,7 @@ type kind struct {
 }
 
 var kinds = []kind{
-	{"networking.k8s.io/v1", "Ingress", false, func() Object { return new(networkingv1.Ingress) }},
+	{"networking.k8s.io/v1", "Ingress", false, func() Object { return &new(roomyIngress).Ingress }},
 	{"networking.k8s.io/v1", "IngressClass", true, func() Object { return new(networkingv1.IngressClass) }},
 	{v1alpha1.GroupVersion.String(), v1alpha1.Kind, true, func() Object { return new(v1alpha1.IngressClassParameters) }},
 	{gateway.GroupVersion.String(), gateway.Kind, false, func() Object { return new(gateway.ReferenceGrant) }},
@@ -42,6 +42,14 @@ var kinds = []kind{
 	{"discovery.k8s.io/v1", "EndpointSlice", false, func() Object { return new(discoveryv1.EndpointSlice) }},
 	{"v1", "Secret", false, func() Object { return new(corev1.Secret) }},
 	{"v1", "ConfigMap", false, func() Object { return new(corev1.ConfigMap) }},
+}
+
+// A roomyIngress keeps Ingresses in a size class of their own. Without its padding
+// they share one with the maps of Secrets' data, which go as soon as certificates are
+// parsed, and leave half of every page of Ingresses empty: 3.6 MB of 10,000.
+type roomyIngress struct {
+	networkingv1.Ingress
+	_ [32]byte
 }
 
 // A found is an object with the place where it was found.
@@ -266,6 +274,7 @@ func (r *reader) object(d *document, k kind) {
 		return
 	}
 	identify(o, d.json)
+	shareTexts(o, k)
 	r.objects = append(r.objects, found{o, d.line})
 }
 

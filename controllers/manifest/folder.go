@@ -2,7 +2,6 @@ package manifest
 
 import (
 	"crypto/sha256"
-	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -62,8 +61,8 @@ type file struct {
 	problems  []Problem
 	documents documents
 
-	// info is what the content was read under.
-	info   fs.FileInfo
+	// state is what the content was read under.
+	state  fileState
 	readAt time.Time
 	// next is newer content that has yet to prove stable; nil if there is none.
 	next *pending

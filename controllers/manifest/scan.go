@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -161,7 +162,7 @@ func (f *Folder) see(name string, s sight, now time.Time) {
 		x = &file{}
 		f.files[name] = x
 	}
-	x.info, x.readAt = s.info, now
+	x.state, x.readAt = stateOf(s.info), now
 	switch s.kind {
 	case asAccepted: // or back to it
 		x.next = nil
@@ -189,8 +190,25 @@ func (f *Folder) note(name string, c content, now time.Time) {
 // untouched reports whether the file is the one that was read, by all that its
 // directory entry tells.
 func (x *file) untouched(info fs.FileInfo) bool {
-	return x.info != nil && os.SameFile(x.info, info) && x.info.Size() == info.Size() &&
-		x.info.ModTime().Equal(info.ModTime()) && x.readAt.Sub(info.ModTime()) > fresh
+	return x.state != fileState{} && x.state == stateOf(info) && x.readAt.Sub(info.ModTime()) > fresh
+}
+
+// A fileState is what a directory entry tells of a file's content; zero if it could
+// not be read.
+type fileState struct {
+	device, inode  uint64
+	size, modified int64
+}
+
+func stateOf(info fs.FileInfo) fileState {
+	if info == nil {
+		return fileState{}
+	}
+	s := fileState{size: info.Size(), modified: info.ModTime().UnixNano()}
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
+		s.device, s.inode = sys.Dev, sys.Ino
+	}
+	return s
 }
 
 func readFile(path string) ([]byte, error) {

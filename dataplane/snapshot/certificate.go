@@ -1,6 +1,10 @@
 package snapshot
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -51,7 +55,7 @@ func NewCertificate(origin Origin, pair *tls.Certificate, leaf *x509.Certificate
 	c := &Certificate{
 		Origin:     origin,
 		TLS:        pair,
-		Digest:     hex.EncodeToString(sum[:]),
+		Digest:     hexText(sum[:]),
 		NotBefore:  leaf.NotBefore,
 		NotAfter:   leaf.NotAfter,
 		DNSNames:   slices.Clip(leaf.DNSNames),
@@ -119,7 +123,14 @@ func BundleDigest(certPEM, keyPEM []byte) string {
 	h.Write(certPEM)
 	h.Write([]byte{0})
 	h.Write(keyPEM)
-	return hex.EncodeToString(h.Sum(nil))
+	var sum [sha256.Size]byte
+	return hexText(h.Sum(sum[:0]))
+}
+
+// hexText is hex.EncodeToString without its copy.
+func hexText(sum []byte) string {
+	var text [2 * sha256.Size]byte
+	return string(text[:hex.Encode(text[:], sum)])
 }
 
 // ParseCertificate parses a PEM chain (leaf first) and its PEM private key and
@@ -136,9 +147,12 @@ func ParseCertificate(origin Origin, certPEM, keyPEM []byte) (*Certificate, erro
 	if encryptedKey(keyPEM) {
 		return nil, errors.New("tls.key is encrypted; Cardea needs an unencrypted PEM private key")
 	}
-	pair, err := tls.X509KeyPair(certPEM, keyPEM)
-	if err != nil {
-		return nil, explain(err, keyPEM)
+	pair, ok := quickPair(certPEM, keyPEM)
+	if !ok {
+		var err error
+		if pair, err = tls.X509KeyPair(certPEM, keyPEM); err != nil {
+			return nil, explain(err, keyPEM)
+		}
 	}
 	if err := unusable(pair.Leaf); err != nil {
 		return nil, err
@@ -154,6 +168,55 @@ func ParseCertificate(origin Origin, certPEM, keyPEM []byte) (*Certificate, erro
 	c := NewCertificate(origin, &pair, leaf)
 	c.Bundle, c.chain = BundleDigest(certPEM, keyPEM), chain
 	return c, nil
+}
+
+// quickPair is tls.X509KeyPair for a pair that is in order and whose key is of the
+// kind that its PEM says. X509KeyPair tries all kinds, one after the other, which
+// for ECDSA makes as many errors as the key is parsed from pieces. Whatever is not
+// in order is left to it, so that all errors are its own.
+func quickPair(certPEM, keyPEM []byte) (pair tls.Certificate, ok bool) {
+	block, _ := pem.Decode(keyPEM)
+	if block == nil {
+		return pair, false
+	}
+	var err error
+	switch block.Type {
+	case "EC PRIVATE KEY":
+		pair.PrivateKey, err = x509.ParseECPrivateKey(block.Bytes)
+	case "PRIVATE KEY":
+		pair.PrivateKey, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	case "RSA PRIVATE KEY":
+		pair.PrivateKey, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	default:
+		return pair, false
+	}
+	if err != nil {
+		return pair, false
+	}
+	for block, certPEM = pem.Decode(certPEM); block != nil; block, certPEM = pem.Decode(certPEM) {
+		if block.Type == "CERTIFICATE" {
+			pair.Certificate = append(pair.Certificate, block.Bytes)
+		}
+	}
+	if len(pair.Certificate) == 0 {
+		return pair, false
+	}
+	if pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0]); err != nil {
+		return pair, false
+	}
+	key, signs := pair.PrivateKey.(crypto.Signer)
+	if !signs {
+		return pair, false
+	}
+	switch public := pair.Leaf.PublicKey.(type) {
+	case *ecdsa.PublicKey:
+		ok = public.Equal(key.Public())
+	case *rsa.PublicKey:
+		ok = public.Equal(key.Public())
+	case ed25519.PublicKey:
+		ok = public.Equal(key.Public())
+	}
+	return pair, ok
 }
 
 // encryptedKey reports whether keyPEM holds an encrypted key, in the form of
