@@ -20,7 +20,7 @@ type plainNode struct {
 type plainKind uint8
 
 const (
-	plainNull plainKind = iota
+	_ plainKind = iota // null
 	// plainLiteral is a number or truth value, as JSON writes it.
 	plainLiteral
 	plainString
