@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -122,64 +120,35 @@ func parseTicketRing(data map[string][]byte) (r ticketRing, err error) {
 
 // A ticketKeeper follows the Secret and, while this replica leads, keeps it.
 type ticketKeeper struct {
+	keeper
 	cfg       TicketsConfig
 	secrets   typedcorev1.SecretInterface
 	publisher Publisher
 	rotated   func(time.Time) // may be nil
-	log       logr.Logger
 	now       func() time.Time
-
-	leading atomic.Bool
-	wake    chan struct{}
 	// ring is what is in force; its keys are nil before the first.
 	ring ticketRing
-	told string
 }
 
 func newTicketKeeper(cfg Config, client typedcorev1.SecretsGetter) *ticketKeeper {
 	t := cfg.Tickets
 	t.Rotation = cmp.Or(t.Rotation, DefaultTicketRotation)
 	t.interval = cmp.Or(t.interval, 30*time.Second)
-	return &ticketKeeper{
+	k := &ticketKeeper{
 		cfg:       t,
 		secrets:   client.Secrets(cfg.Leader.Namespace),
 		publisher: cfg.Publisher,
 		rotated:   cfg.Metrics.TicketsRotated,
-		log:       cfg.Logger.WithValues("secret", cfg.Leader.Namespace+"/"+t.Secret),
 		now:       time.Now,
-		wake:      make(chan struct{}, 1),
 	}
-}
-
-// lead is told whether this replica leads.
-func (k *ticketKeeper) lead(leading bool) {
-	k.leading.Store(leading)
-	select {
-	case k.wake <- struct{}{}:
-	default:
+	k.keeper = keeper{
+		step:     k.step,
+		interval: t.interval,
+		trouble:  "the Secret with the secrets of session tickets is in trouble; those in force stay in force, or each replica has its own",
+		log:      cfg.Logger.WithValues("secret", cfg.Leader.Namespace+"/"+t.Secret),
+		wake:     make(chan struct{}, 1),
 	}
-}
-
-// run follows the Secret until ctx ends. Whatever goes wrong, the secrets in force
-// stay in force.
-func (k *ticketKeeper) run(ctx context.Context) {
-	tick := time.NewTicker(k.cfg.interval)
-	defer tick.Stop()
-	for {
-		bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
-		err := k.step(bounded)
-		cancel()
-		if ctx.Err() != nil {
-			return
-		}
-		k.tell(err)
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		case <-k.wake:
-		}
-	}
+	return k
 }
 
 // step reads the Secret, puts what is in it in force and, as the leader, writes
@@ -263,16 +232,4 @@ func (k *ticketKeeper) publish(ring ticketRing) error {
 		k.rotated(ring.rotated)
 	}
 	return nil
-}
-
-// tell logs a problem when it is new.
-func (k *ticketKeeper) tell(err error) {
-	var text string
-	if err != nil {
-		text = err.Error()
-	}
-	if text != "" && text != k.told {
-		k.log.Info("the Secret with the secrets of session tickets is in trouble; those in force stay in force, or each replica has its own", "error", text)
-	}
-	k.told = text
 }

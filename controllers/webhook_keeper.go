@@ -24,34 +24,36 @@ import (
 // A webhookKeeper follows the Secret with the certificate of the webhook and, while
 // this replica leads, keeps it and the authorities in the configuration.
 type webhookKeeper struct {
+	keeper
 	cfg            WebhookConfig
 	names          []string // in the certificate
 	secrets        typedcorev1.SecretInterface
 	configurations admissionclient.ValidatingWebhookConfigurationInterface
 	expires        func(time.Time) // may be nil
-	log            logr.Logger
 	now            func() time.Time
-
-	leading atomic.Bool
-	wake    chan struct{}
-	served  atomic.Pointer[tls.Certificate]
-	told    string
+	served         atomic.Pointer[tls.Certificate]
 }
 
 func newWebhookKeeper(cfg Config, client kubernetes.Interface, log logr.Logger) *webhookKeeper {
 	w := cfg.Webhook
 	w.interval = cmp.Or(w.interval, 10*time.Second)
 	w.times = w.times.withDefaults()
-	return &webhookKeeper{
+	k := &webhookKeeper{
 		cfg:            w,
 		names:          append([]string{w.Service + "." + cfg.Leader.Namespace + ".svc"}, w.names...),
 		secrets:        client.CoreV1().Secrets(cfg.Leader.Namespace),
 		configurations: client.AdmissionregistrationV1().ValidatingWebhookConfigurations(),
 		expires:        cfg.Metrics.WebhookExpires,
-		log:            log,
 		now:            time.Now,
-		wake:           make(chan struct{}, 1),
 	}
+	k.keeper = keeper{
+		step:     k.step,
+		interval: w.interval,
+		trouble:  "the certificate of the webhook is in trouble; what is served is served on",
+		log:      log,
+		wake:     make(chan struct{}, 1),
+	}
+	return k
 }
 
 // certificate is what tls.Config asks.
@@ -60,37 +62,6 @@ func (k *webhookKeeper) certificate(*tls.ClientHelloInfo) (*tls.Certificate, err
 		return c, nil
 	}
 	return nil, errors.New("controllers: the webhook has no certificate yet")
-}
-
-// lead is told whether this replica leads.
-func (k *webhookKeeper) lead(leading bool) {
-	k.leading.Store(leading)
-	select {
-	case k.wake <- struct{}{}:
-	default:
-	}
-}
-
-// run follows the Secret until ctx ends. Whatever goes wrong, the certificate that is
-// served is served on.
-func (k *webhookKeeper) run(ctx context.Context) {
-	tick := time.NewTicker(k.cfg.interval)
-	defer tick.Stop()
-	for {
-		bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
-		err := k.step(bounded)
-		cancel()
-		if ctx.Err() != nil {
-			return
-		}
-		k.tell(err)
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		case <-k.wake:
-		}
-	}
 }
 
 // step reads the Secret, serves what is in it and, as the leader, writes what it and
@@ -201,16 +172,4 @@ func (k *webhookKeeper) serve(pairs webhookPairs) {
 	if k.expires != nil {
 		k.expires(now.Leaf.NotAfter)
 	}
-}
-
-// tell logs a problem when it is new.
-func (k *webhookKeeper) tell(err error) {
-	var text string
-	if err != nil {
-		text = err.Error()
-	}
-	if text != "" && text != k.told {
-		k.log.Info("the certificate of the webhook is in trouble; what is served is served on", "error", text)
-	}
-	k.told = text
 }
