@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"testing"
+	"time"
 )
 
 // hostFile returns an Ingress with its Secret, as large as a real one.
@@ -49,6 +50,29 @@ func BenchmarkRead(b *testing.B) {
 		set, err := NewFolder(dir).Read()
 		if err != nil || len(set.Objects) != 2000 {
 			b.Fatalf("Read = %d objects, %v, want 2000", len(set.Objects), err)
+		}
+	}
+}
+
+// BenchmarkScan looks through 1,000 files of which none has changed, as the watcher
+// does every few seconds.
+func BenchmarkScan(b *testing.B) {
+	dir := b.TempDir()
+	for i := range 1000 {
+		write(b, dir, fmt.Sprintf("h%d.yaml", i), hostFile(i))
+	}
+	f := NewFolder(dir)
+	if _, err := f.Read(); err != nil {
+		b.Fatal(err)
+	}
+	now := time.Now().Add(time.Hour) // when modification times prove something
+	if err := f.scan(now, false); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := f.scan(now, false); err != nil || len(f.pending) > 0 {
+			b.Fatalf("scan = %v, %d files pending, want none", err, len(f.pending))
 		}
 	}
 }

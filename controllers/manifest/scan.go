@@ -76,7 +76,7 @@ func isManifest(path string) bool {
 
 // look reads the files that may have changed, several at a time.
 func (f *Folder) look(names []string, now time.Time, all bool) {
-	looks := make([]sight, len(names))
+	looks := make([]*sight, len(names)) // nil: nothing to see
 	workers := min(runtime.GOMAXPROCS(0), len(names)/8+1)
 	var next atomic.Int64
 	var working sync.WaitGroup
@@ -89,41 +89,42 @@ func (f *Folder) look(names []string, now time.Time, all bool) {
 	}
 	working.Wait()
 	for i, s := range looks {
-		f.see(names[i], s, now)
+		if s != nil {
+			f.see(names[i], s, now)
+		}
 	}
 }
 
 // A sight is what a look at a file found.
 type sight struct {
-	kind sightKind
-	info fs.FileInfo
+	kind  sightKind
+	state fileState
 	content
 }
 
 type sightKind uint8
 
 const (
-	// nothing to see: the file is untouched, or a directory.
-	nothing sightKind = iota
 	// asAccepted: the file was read and is what counts already.
-	asAccepted
+	asAccepted sightKind = iota
 	// asPending: the file was read and is what is pending already.
 	asPending
 	// other content.
 	other
 )
 
-// look reads the file if it may have changed. It writes to nothing; x may be nil.
-func (x *file) look(name, path string, all bool) sight {
-	info, err := os.Stat(path) // follows links, as those of ConfigMap volumes
+// look reads the file if it may have changed; it returns nil for one that is
+// untouched, and for a directory. It writes to nothing; x may be nil.
+func (x *file) look(name, path string, all bool) *sight {
+	state, directory, err := stat(path)
 	if err != nil && errors.Is(err, fs.ErrNotExist) {
 		if x == nil {
-			return sight{}
+			return nil
 		}
-		return sight{kind: other, content: content{gone: true}}
+		return &sight{kind: other, content: content{gone: true}}
 	}
-	if err == nil && info.IsDir() || x != nil && !all && err == nil && x.next == nil && x.untouched(info) {
-		return sight{}
+	if err == nil && directory || x != nil && !all && err == nil && x.next == nil && x.untouched(state) {
+		return nil
 	}
 	var text []byte
 	if err == nil {
@@ -132,7 +133,7 @@ func (x *file) look(name, path string, all bool) sight {
 	if err != nil {
 		// The text of the error takes the place of the content's.
 		_, reason, _ := strings.Cut(err.Error(), ": ")
-		return sight{other, info, content{
+		return &sight{other, state, content{
 			hash:     sha256.Sum256([]byte("\x00" + err.Error())),
 			problems: []Problem{{Level: Error, File: name, Message: "cannot be read: " + cmp.Or(reason, err.Error())}},
 		}}
@@ -141,28 +142,25 @@ func (x *file) look(name, path string, all bool) sight {
 	var old documents
 	if x != nil {
 		if c.hash == x.hash {
-			return sight{kind: asAccepted, info: info}
+			return &sight{kind: asAccepted, state: state}
 		}
 		if x.next != nil && !x.next.gone && x.next.hash == c.hash {
-			return sight{kind: asPending, info: info}
+			return &sight{kind: asPending, state: state}
 		}
 		old = x.documents
 	}
 	c.objects, c.problems, c.documents = read(name, text, old)
-	return sight{other, info, c}
+	return &sight{other, state, c}
 }
 
 // see takes in what a look found.
-func (f *Folder) see(name string, s sight, now time.Time) {
-	if s.kind == nothing {
-		return
-	}
+func (f *Folder) see(name string, s *sight, now time.Time) {
 	x := f.files[name]
 	if x == nil {
 		x = &file{}
 		f.files[name] = x
 	}
-	x.state, x.readAt = stateOf(s.info), now
+	x.state, x.readAt = s.state, now
 	switch s.kind {
 	case asAccepted: // or back to it
 		x.next = nil
@@ -189,8 +187,8 @@ func (f *Folder) note(name string, c content, now time.Time) {
 
 // untouched reports whether the file is the one that was read, by all that its
 // directory entry tells.
-func (x *file) untouched(info fs.FileInfo) bool {
-	return x.state != fileState{} && x.state == stateOf(info) && x.readAt.Sub(info.ModTime()) > fresh
+func (x *file) untouched(state fileState) bool {
+	return x.state != fileState{} && x.state == state && x.readAt.Sub(time.Unix(0, state.modified)) > fresh
 }
 
 // A fileState is what a directory entry tells of a file's content; zero if it could
@@ -200,15 +198,19 @@ type fileState struct {
 	size, modified int64
 }
 
-func stateOf(info fs.FileInfo) fileState {
-	if info == nil {
-		return fileState{}
+// stat follows links, as those of ConfigMap volumes. Unlike os.Stat it leaves next to
+// nothing behind, at every look, of every file.
+func stat(path string) (state fileState, directory bool, err error) {
+	var s syscall.Stat_t
+	for {
+		if err = syscall.Stat(path, &s); err != syscall.EINTR {
+			break
+		}
 	}
-	s := fileState{size: info.Size(), modified: info.ModTime().UnixNano()}
-	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
-		s.device, s.inode = sys.Dev, sys.Ino
+	if err != nil {
+		return fileState{}, false, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
-	return s
+	return fileState{s.Dev, s.Ino, s.Size, s.Mtim.Nano()}, s.Mode&syscall.S_IFMT == syscall.S_IFDIR, nil
 }
 
 func readFile(path string) ([]byte, error) {
