@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -75,6 +76,9 @@ type loop struct {
 	judge              *judge
 	// lastGood holds the Secrets that are served from an earlier content.
 	lastGood map[types.NamespacedName]struct{}
+	// followed is the map of named Secrets that follow saw last; it is held, so that
+	// another one is never at its address.
+	followed reflect.Value
 	// toldReferenced and toldLastGood are what Metrics.Secrets was told last.
 	toldReferenced int
 	toldLastGood   []string
@@ -261,20 +265,7 @@ func (l *loop) translate(now time.Time) {
 	l.result = l.translator.Translate(now)
 	l.takeProcess()
 
-	for name, refs := range l.result.Secrets {
-		again := l.store.Want(name, translate.Purposes(refs))
-		switch {
-		case l.reads.add(name):
-			l.c.changes.listen(name, true)
-			l.look(name, now)
-		case again:
-			l.reads.renew(name)
-			l.look(name, now)
-		}
-	}
-	if len(l.reads.entries) > len(l.result.Secrets) {
-		l.forgetSecrets()
-	}
+	l.follow(now)
 	if l.c.status != nil {
 		l.c.status.ours(l.result.Ingresses)
 	}
@@ -291,6 +282,29 @@ func (l *loop) translate(now time.Time) {
 	}
 	if l.pending.Spec == nil && len(l.pending.Endpoints) == 0 {
 		l.since = time.Time{} // it changed nothing
+	}
+}
+
+// follow has those Secrets read that the result names, and forgets the others. Most
+// results name the same as the one before, and the map says so by being the same.
+func (l *loop) follow(now time.Time) {
+	if l.followed.IsValid() && l.followed.UnsafePointer() == reflect.ValueOf(l.result.Secrets).UnsafePointer() {
+		return
+	}
+	l.followed = reflect.ValueOf(l.result.Secrets)
+	for name, refs := range l.result.Secrets {
+		again := l.store.Want(name, translate.Purposes(refs))
+		switch {
+		case l.reads.add(name):
+			l.c.changes.listen(name, true)
+			l.look(name, now)
+		case again:
+			l.reads.renew(name)
+			l.look(name, now)
+		}
+	}
+	if len(l.reads.entries) > len(l.result.Secrets) {
+		l.forgetSecrets()
 	}
 }
 

@@ -204,7 +204,14 @@ func compareNames(a, b types.NamespacedName) int {
 // mergeNames returns last, which is sorted, with the names that came and without
 // those that went.
 func mergeNames(last []types.NamespacedName, changes map[types.NamespacedName]bool) []types.NamespacedName {
-	if len(changes) == 0 {
+	same := true
+	for name, in := range changes {
+		if _, was := slices.BinarySearchFunc(last, name, compareNames); in != was {
+			same = false
+			break
+		}
+	}
+	if same {
 		return last
 	}
 	out := make([]types.NamespacedName, 0, len(last)+len(changes))

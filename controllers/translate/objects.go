@@ -190,7 +190,7 @@ type Result struct {
 	Verdicts []Verdict
 	// Secrets and Services are the objects that Ingresses of our classes and their
 	// parameters name, each with the fields that do. Those of Secrets are the only Secrets
-	// to read.
+	// to read. Each is the same map as before if nothing in it changed.
 	Secrets  map[types.NamespacedName][]Reference
 	Services map[types.NamespacedName][]snapshot.Origin
 	// Ingresses are the Ingresses of our classes, sorted by namespace and name:
