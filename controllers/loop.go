@@ -76,9 +76,6 @@ type loop struct {
 	judge              *judge
 	// lastGood holds the Secrets that are served from an earlier content.
 	lastGood map[types.NamespacedName]struct{}
-	// followed is the map of named Secrets that follow saw last; it is held, so that
-	// another one is never at its address.
-	followed reflect.Value
 	// toldReferenced and toldLastGood are what Metrics.Secrets was told last.
 	toldReferenced int
 	toldLastGood   []string
@@ -262,10 +259,15 @@ func (l *loop) translateAt() time.Time {
 // what it says about Secrets.
 func (l *loop) translate(now time.Time) {
 	l.dirty, l.translatedAt = false, now
+	named := l.result.Secrets
 	l.result = l.translator.Translate(now)
 	l.takeProcess()
 
-	l.follow(now)
+	// Most results name the same Secrets as the one before, and the map says so by
+	// being the same.
+	if reflect.ValueOf(named).UnsafePointer() != reflect.ValueOf(l.result.Secrets).UnsafePointer() {
+		l.follow(now)
+	}
 	if l.c.status != nil {
 		l.c.status.ours(l.result.Ingresses)
 	}
@@ -285,13 +287,8 @@ func (l *loop) translate(now time.Time) {
 	}
 }
 
-// follow has those Secrets read that the result names, and forgets the others. Most
-// results name the same as the one before, and the map says so by being the same.
+// follow has those Secrets read that the result names, and forgets the others.
 func (l *loop) follow(now time.Time) {
-	if l.followed.IsValid() && l.followed.UnsafePointer() == reflect.ValueOf(l.result.Secrets).UnsafePointer() {
-		return
-	}
-	l.followed = reflect.ValueOf(l.result.Secrets)
 	for name, refs := range l.result.Secrets {
 		again := l.store.Want(name, translate.Purposes(refs))
 		switch {
