@@ -94,7 +94,7 @@ func describe(c *snapshot.Certificate, host string, now time.Time) string {
 	case now.Before(leaf.NotBefore):
 		facts = append(facts, "not valid before "+leaf.NotBefore.UTC().Format(time.RFC3339))
 	}
-	if host != "" && !covers(leaf, host) {
+	if host != "" && !c.Covers(host) {
 		facts = append(facts, "not for "+host)
 	}
 	if !forServers(leaf) {
@@ -131,14 +131,6 @@ func issuer(leaf *x509.Certificate) string {
 		return "an authority without a name"
 	}
 	return fmt.Sprintf("%q", cut(name, 64))
-}
-
-// covers reports whether the certificate is for host, which may be a wildcard.
-func covers(leaf *x509.Certificate, host string) bool {
-	if rest, ok := strings.CutPrefix(host, "*."); ok {
-		host = "any." + rest
-	}
-	return leaf.VerifyHostname(host) == nil
 }
 
 // String returns "a, b, c and others".

@@ -11,7 +11,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"slices"
 	"time"
 
@@ -85,12 +84,12 @@ func newWebhookPair(names []string, now time.Time, life time.Duration) (*webhook
 		return nil, err
 	}
 	ca := &x509.Certificate{
-		SerialNumber: randomSerial(), Subject: pkix.Name{CommonName: "cardea webhook authority"},
+		Subject:   pkix.Name{CommonName: "cardea webhook authority"},
 		NotBefore: now.Add(-pairSkew), NotAfter: now.Add(life),
 		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	leaf := &x509.Certificate{
-		SerialNumber: randomSerial(), Subject: pkix.Name{CommonName: "cardea webhook"}, DNSNames: names,
+		Subject: pkix.Name{CommonName: "cardea webhook"}, DNSNames: names,
 		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
 		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
@@ -113,13 +112,6 @@ func newWebhookPair(names []string, now time.Time, life time.Duration) (*webhook
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}))
-}
-
-func randomSerial() *big.Int {
-	b := make([]byte, 16)
-	_, _ = rand.Read(b) // it never fails
-	b[0] &= 0x7f
-	return new(big.Int).SetBytes(b)
 }
 
 func parseWebhookPair(cert, key, authority []byte) (*webhookPair, error) {

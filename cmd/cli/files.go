@@ -55,7 +55,7 @@ func (p *process) loadDefaultCertificate(content [][]byte) error {
 	} else if err := p.serveDefaultCertificate(c); err != nil {
 		return err
 	}
-	p.fileMetrics.expires("default-tls-cert", c.Leaf().NotAfter)
+	p.fileMetrics.expires("default-tls-cert", c.NotAfter)
 	return nil
 }
 

@@ -86,7 +86,7 @@ func (p *process) loadUpstreamCertificate(content [][]byte) error {
 	if err := p.serveOperator(next); err != nil {
 		return err
 	}
-	until := c.Leaf().NotAfter
+	until := c.NotAfter
 	p.fileMetrics.expires(upstreamCertFlag, until)
 	p.log.Info("certificate for backends", "certificate", c.ID(), "until", until)
 	if time.Now().After(until) {
