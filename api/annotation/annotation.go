@@ -178,9 +178,9 @@ func overruled(annotations map[string]string, key string) bool {
 	return own
 }
 
-// quote renders a value for a message. An annotation may hold 256 KiB; a message
+// Quote renders a value for a message. An annotation may hold 256 KiB; a message
 // quotes enough of it to be recognised.
-func quote(value string) string {
+func Quote(value string) string {
 	const most = 40
 	if len(value) > most {
 		value = strings.ToValidUTF8(value[:most], "") + "…"

@@ -59,7 +59,7 @@ func parseSwitch(field func(*Settings) *Switch) func(*Settings, string) error {
 		case "off":
 			*field(s) = Off
 		default:
-			return fmt.Errorf(`want "on" or "off", found %s`, quote(value))
+			return fmt.Errorf(`want "on" or "off", found %s`, Quote(value))
 		}
 		return nil
 	}
@@ -69,7 +69,7 @@ func parseServerName(field func(*Settings) *string) func(*Settings, string) erro
 	return func(s *Settings, value string) error {
 		name, ok := serverName(value)
 		if !ok {
-			return fmt.Errorf("want a DNS name or an IP address, found %s", quote(value))
+			return fmt.Errorf("want a DNS name or an IP address, found %s", Quote(value))
 		}
 		*field(s) = name
 		return nil
@@ -104,7 +104,7 @@ func parseProtocols(s *Settings, value string) error {
 	for word := range strings.FieldsSeq(value) {
 		i := slices.IndexFunc(protocols, func(p string) bool { return strings.EqualFold(p, word) })
 		if i < 0 {
-			return fmt.Errorf("want some of %s, found %s", strings.Join(protocols, ", "), quote(word))
+			return fmt.Errorf("want some of %s, found %s", strings.Join(protocols, ", "), Quote(word))
 		}
 		listed[i] = true
 	}
@@ -117,7 +117,7 @@ func parseProtocols(s *Settings, value string) error {
 		last++
 	}
 	if slices.Contains(listed[last+1:], true) {
-		return fmt.Errorf("want versions without a gap between them, found %s", quote(value))
+		return fmt.Errorf("want versions without a gap between them, found %s", Quote(value))
 	}
 	s.BackendTLS.MinVersion, s.BackendTLS.MaxVersion = tls.VersionTLS10+uint16(first), tls.VersionTLS10+uint16(last)
 	return nil
@@ -145,7 +145,7 @@ func suites(list string) (ids []uint16, err error) {
 	for name := range strings.FieldsFuncSeq(list, func(r rune) bool { return r == ':' || r == ',' || r == ' ' }) {
 		id, ok := CipherSuite(strings.ToUpper(name))
 		if !ok {
-			return nil, fmt.Errorf("want names of cipher suites with colons between them, of those that Go has, or DEFAULT, found %s", quote(name))
+			return nil, fmt.Errorf("want names of cipher suites with colons between them, of those that Go has, or DEFAULT, found %s", Quote(name))
 		}
 		ids = append(ids, id)
 	}

@@ -70,7 +70,7 @@ func parseVerifyClient(s *Settings, value string) error {
 	}
 	v, ok := words[strings.ToLower(value)]
 	if !ok {
-		return fmt.Errorf(`want "on", "off", "optional" or "optional_no_ca", found %s`, quote(value))
+		return fmt.Errorf(`want "on", "off", "optional" or "optional_no_ca", found %s`, Quote(value))
 	}
 	s.ClientAuth.Verify = v
 	return nil
@@ -83,7 +83,7 @@ func parseClientAuthFailure(s *Settings, value string) error {
 	case "page":
 		s.ClientAuth.Failure = FailurePage
 	default:
-		return fmt.Errorf(`want "handshake" or "page", found %s`, quote(value))
+		return fmt.Errorf(`want "handshake" or "page", found %s`, Quote(value))
 	}
 	return nil
 }
@@ -91,7 +91,7 @@ func parseClientAuthFailure(s *Settings, value string) error {
 func parseErrorPage(s *Settings, value string) error {
 	u, err := url.Parse(value)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.ContainsAny(value, "\r\n\t ") {
-		return fmt.Errorf("want an absolute URL with http or https, found %s", quote(value))
+		return fmt.Errorf("want an absolute URL with http or https, found %s", Quote(value))
 	}
 	s.ClientAuth.ErrorPage = value
 	return nil
@@ -103,10 +103,10 @@ func parseErrorPage(s *Settings, value string) error {
 func parseMatchCN(s *Settings, value string) error {
 	expr, ok := strings.CutPrefix(value, "CN=")
 	if !ok || expr == "" {
-		return fmt.Errorf(`want "CN=" and a regular expression for the common name, found %s`, quote(value))
+		return fmt.Errorf(`want "CN=" and a regular expression for the common name, found %s`, Quote(value))
 	}
 	if _, err := regexp.Compile(expr); err != nil {
-		return fmt.Errorf("want a regular expression of RE2 behind CN=, found %s", quote(value))
+		return fmt.Errorf("want a regular expression of RE2 behind CN=, found %s", Quote(value))
 	}
 	s.ClientAuth.MatchCN = expr
 	return nil

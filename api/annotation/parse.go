@@ -21,7 +21,7 @@ func parseBool(field func(*Settings) *bool) func(*Settings, string) error {
 	return func(s *Settings, value string) error {
 		b, err := strconv.ParseBool(value)
 		if err != nil {
-			return fmt.Errorf(`want "true" or "false", found %s`, quote(value))
+			return fmt.Errorf(`want "true" or "false", found %s`, Quote(value))
 		}
 		*field(s) = b
 		return nil
@@ -32,7 +32,7 @@ func parseSeconds(field func(*Settings) *time.Duration) func(*Settings, string) 
 	return func(s *Settings, value string) error {
 		n, err := strconv.Atoi(value)
 		if err != nil || n < 1 || n > maxSeconds {
-			return fmt.Errorf("want whole seconds from 1 to %d without a unit, found %s", maxSeconds, quote(value))
+			return fmt.Errorf("want whole seconds from 1 to %d without a unit, found %s", maxSeconds, Quote(value))
 		}
 		*field(s) = time.Duration(n) * time.Second
 		return nil
@@ -43,7 +43,7 @@ func parseCount(field func(*Settings) *int) func(*Settings, string) error {
 	return func(s *Settings, value string) error {
 		n, err := strconv.Atoi(value)
 		if err != nil || n < 1 || n > maxCount {
-			return fmt.Errorf("want a whole number from 1 to %d, found %s", maxCount, quote(value))
+			return fmt.Errorf("want a whole number from 1 to %d, found %s", maxCount, Quote(value))
 		}
 		*field(s) = n
 		return nil
@@ -68,7 +68,7 @@ func parseDepth(field func(*Settings) *int) func(*Settings, string) error {
 	return func(s *Settings, value string) error {
 		n, err := strconv.Atoi(value)
 		if err != nil || n < 0 || n > maxCount {
-			return fmt.Errorf("want a whole number from 0 to %d, found %s", maxCount, quote(value))
+			return fmt.Errorf("want a whole number from 0 to %d, found %s", maxCount, Quote(value))
 		}
 		*field(s) = n + 1
 		return nil
@@ -94,7 +94,7 @@ func parseNames(field func(*Settings) *NameList, wanted string, normal func(stri
 		for part := range strings.SplitSeq(value, ",") {
 			name, ok := normal(strings.TrimSpace(part))
 			if !ok {
-				return fmt.Errorf("want %s with commas between them, found %s", wanted, quote(value))
+				return fmt.Errorf("want %s with commas between them, found %s", wanted, Quote(value))
 			}
 			names = append(names, name)
 		}
@@ -109,7 +109,7 @@ func parseSize(field func(*Settings) *int64) func(*Settings, string) error {
 	return func(s *Settings, value string) error {
 		n, ok := size(value)
 		if !ok {
-			return fmt.Errorf(`want a size such as "512k", "8m" or "0", found %s`, quote(value))
+			return fmt.Errorf(`want a size such as "512k", "8m" or "0", found %s`, Quote(value))
 		}
 		*field(s) = n
 		return nil
@@ -143,7 +143,7 @@ var hsts = regexp.MustCompile(`^max-age=[0-9]{1,10}(; includeSubDomains)?(; prel
 // it is sent, or "off".
 func parseHSTS(s *Settings, value string) error {
 	if value != "off" && !hsts.MatchString(value) {
-		return fmt.Errorf(`want "max-age=SECONDS", with "; includeSubDomains" and "; preload" behind it if wanted, or "off", found %s`, quote(value))
+		return fmt.Errorf(`want "max-age=SECONDS", with "; includeSubDomains" and "; preload" behind it if wanted, or "off", found %s`, Quote(value))
 	}
 	s.HSTS = value
 	return nil
@@ -164,7 +164,7 @@ func parseProtocol(s *Settings, value string) error {
 	case "GRPCS":
 		s.Backend = ProtocolGRPCS
 	default:
-		return fmt.Errorf("want AUTO, HTTP, HTTPS, GRPC or GRPCS, found %s", quote(value))
+		return fmt.Errorf("want AUTO, HTTP, HTTPS, GRPC or GRPCS, found %s", Quote(value))
 	}
 	return nil
 }

@@ -264,7 +264,7 @@ var table = []Annotation{
 			case "off":
 				s.PassthroughProxyHeader = false
 			default:
-				return fmt.Errorf("want v2 or off, found %s", quote(value))
+				return fmt.Errorf("want v2 or off, found %s", Quote(value))
 			}
 			return nil
 		},

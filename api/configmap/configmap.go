@@ -101,12 +101,3 @@ func Parse(data map[string]string) (Settings, []Problem) {
 	r.finish(data)
 	return r.Settings, r.problems
 }
-
-// quote renders a value for a message, enough of it to be recognised.
-func quote(value string) string {
-	const most = 40
-	if len(value) > most {
-		value = strings.ToValidUTF8(value[:most], "") + "…"
-	}
-	return fmt.Sprintf("%q", value)
-}

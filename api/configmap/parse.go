@@ -21,7 +21,7 @@ func asAnnotation(name string) func(*reading, string) error {
 func parseBool(value string) (bool, error) {
 	b, err := strconv.ParseBool(value)
 	if err != nil {
-		return false, fmt.Errorf(`want "true" or "false", found %s`, quote(value))
+		return false, fmt.Errorf(`want "true" or "false", found %s`, annotation.Quote(value))
 	}
 	return b, nil
 }
@@ -107,7 +107,7 @@ func parseNetworks(value string) (networks []netip.Prefix, err error) {
 		case addrErr == nil && addr.Zone() == "":
 			prefix = netip.PrefixFrom(addr, addr.BitLen())
 		case prefixErr != nil:
-			return nil, fmt.Errorf("want networks such as 10.0.0.0/8 with commas between them, found %s", quote(e))
+			return nil, fmt.Errorf("want networks such as 10.0.0.0/8 with commas between them, found %s", annotation.Quote(e))
 		}
 		networks = append(networks, prefix.Masked())
 	}
@@ -125,20 +125,17 @@ func setProtocols(r *reading, value string) error {
 	var listed [4]bool
 	var old []string
 	for _, e := range elements(value) {
-		i := slices.IndexFunc(versions, func(v struct {
-			name    string
-			version uint16
-		},
-		) bool {
-			return strings.EqualFold(v.name, e)
-		})
+		i := len(versions) - 1
+		for i >= 0 && !strings.EqualFold(versions[i].name, e) {
+			i--
+		}
 		switch {
 		case i >= 0:
 			listed[i] = true
 		case strings.EqualFold(e, "SSLv2"), strings.EqualFold(e, "SSLv3"):
 			old = append(old, e)
 		default:
-			return fmt.Errorf("want some of TLSv1, TLSv1.1, TLSv1.2 and TLSv1.3, found %s", quote(e))
+			return fmt.Errorf("want some of TLSv1, TLSv1.1, TLSv1.2 and TLSv1.3, found %s", annotation.Quote(e))
 		}
 	}
 	last := len(listed) - 1
@@ -146,7 +143,7 @@ func setProtocols(r *reading, value string) error {
 		last--
 	}
 	if last < 0 {
-		return fmt.Errorf("want some of TLSv1, TLSv1.1, TLSv1.2 and TLSv1.3, found %s", quote(value))
+		return fmt.Errorf("want some of TLSv1, TLSv1.1, TLSv1.2 and TLSv1.3, found %s", annotation.Quote(value))
 	}
 	first := last
 	for first > 0 && listed[first-1] {
@@ -185,10 +182,10 @@ func setCurves(r *reading, value string) error {
 		}
 	}
 	if len(known) == 0 {
-		return fmt.Errorf("want auto, or some of X25519MLKEM768, X25519, prime256v1, secp384r1 and secp521r1 with colons between them, found %s", quote(value))
+		return fmt.Errorf("want auto, or some of X25519MLKEM768, X25519, prime256v1, secp384r1 and secp521r1 with colons between them, found %s", annotation.Quote(value))
 	}
 	if len(unknown) > 0 {
-		r.note(true, "Go has no group %s. Clients that have nothing else cannot connect.", quote(strings.Join(unknown, ":")))
+		r.note(true, "Go has no group %s. Clients that have nothing else cannot connect.", annotation.Quote(strings.Join(unknown, ":")))
 	}
 	r.Curves = known
 	return nil
@@ -197,7 +194,7 @@ func setCurves(r *reading, value string) error {
 func setHSTSAge(r *reading, value string) error {
 	n, err := strconv.Atoi(value)
 	if err != nil || n < 0 || len(value) > 10 {
-		return fmt.Errorf("want whole seconds, found %s", quote(value))
+		return fmt.Errorf("want whole seconds, found %s", annotation.Quote(value))
 	}
 	r.HSTSMaxAge = n
 	return nil
@@ -209,7 +206,7 @@ func setProxyTimeout(r *reading, value string) error {
 		d, err = time.Duration(n)*time.Second, nil
 	}
 	if err != nil || d <= 0 || d > time.Hour {
-		return fmt.Errorf(`want a time such as "5s", found %s`, quote(value))
+		return fmt.Errorf(`want a time such as "5s", found %s`, annotation.Quote(value))
 	}
 	r.ProxyTimeout = d
 	return nil
