@@ -65,6 +65,7 @@ var mayImport = map[string][]string{
 	"test":                 {},
 	"test/harness":         {"*"},
 	"test/leak":            {},
+	"test/page":            {},
 	"test/process":         {},
 	"test/soak":            {},
 	"test/e2e":             {},

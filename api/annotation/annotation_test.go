@@ -3,7 +3,6 @@ package annotation_test
 import (
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cardea-dev/cardea/api/annotation"
+	"github.com/cardea-dev/cardea/test/page"
 )
 
 var update = flag.Bool("update", false, "write docs/annotations.md")
@@ -220,22 +220,7 @@ func FuzzParse(f *testing.F) {
 
 // TestDocumentation holds docs/annotations.md equal to the table; -update writes
 // it.
-func TestDocumentation(t *testing.T) {
-	const file = "../../docs/annotations.md"
-	want := markdown()
-	if *update {
-		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, string(got)); diff != "" {
-		t.Errorf("%s is not what the table says; run go test ./api/annotation -update (-want +got):\n%s", file, diff)
-	}
-}
+func TestDocumentation(t *testing.T) { page.Hold(t, "annotations.md", markdown(), *update) }
 
 func markdown() string {
 	var b strings.Builder

@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"net/netip"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/cardea-dev/cardea/api/annotation"
 	"github.com/cardea-dev/cardea/api/configmap"
+	"github.com/cardea-dev/cardea/test/page"
 )
 
 var update = flag.Bool("update", false, "write docs/configmap.md")
@@ -221,22 +221,7 @@ func FuzzParse(f *testing.F) {
 }
 
 // TestDocumentation holds docs/configmap.md equal to the table; -update writes it.
-func TestDocumentation(t *testing.T) {
-	const file = "../../docs/configmap.md"
-	want := markdown()
-	if *update {
-		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, string(got)); diff != "" {
-		t.Errorf("%s is not what the table says; run go test ./api/configmap -update (-want +got):\n%s", file, diff)
-	}
-}
+func TestDocumentation(t *testing.T) { page.Hold(t, "configmap.md", markdown(), *update) }
 
 func markdown() string {
 	var b strings.Builder

@@ -9,10 +9,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
 	"github.com/cardea-dev/cardea/api/v1alpha1"
+	"github.com/cardea-dev/cardea/test/page"
 )
 
 var update = flag.Bool("update", false, "write docs/parameters.md")
@@ -110,23 +110,10 @@ func walk(s schema, path string, f func(path string, s schema)) {
 
 // TestDocumentation holds docs/parameters.md equal to the definition.
 func TestDocumentation(t *testing.T) {
-	const file = "../../docs/parameters.md"
-	want := page(readDefinition(t))
-	if *update {
-		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, string(got)); diff != "" {
-		t.Errorf("%s is not what the definition says; run go test ./api/v1alpha1 -update (-want +got):\n%s", file, diff)
-	}
+	page.Hold(t, "parameters.md", definitionPage(readDefinition(t)), *update)
 }
 
-func page(d definition) string {
+func definitionPage(d definition) string {
 	var b strings.Builder
 	s := d.Spec.Versions[0].Schema.OpenAPIV3Schema
 	b.WriteString(`# IngressClassParameters

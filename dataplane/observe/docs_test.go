@@ -3,37 +3,20 @@ package observe
 import (
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/cardea-dev/cardea/dataplane/outcome"
+	"github.com/cardea-dev/cardea/test/page"
 )
 
 var update = flag.Bool("update", false, "write the generated pages of docs")
 
 // TestDocs holds docs/metrics.md and docs/reasons.md equal to the code.
 func TestDocs(t *testing.T) {
-	for name, want := range map[string]string{"metrics.md": metricsPage(t), "reasons.md": reasonsPage()} {
-		path := filepath.Join("..", "..", "docs", name)
-		if *update {
-			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		got, err := os.ReadFile(path)
-		if err != nil {
-			t.Errorf("%v; go test ./dataplane/observe -run TestDocs -update writes it", err)
-			continue
-		}
-		if diff := cmp.Diff(want, string(got)); diff != "" {
-			t.Errorf("docs/%s is not what the code says (-want +got); -update writes it:\n%s", name, diff)
-		}
-	}
+	page.Hold(t, "metrics.md", metricsPage(t), *update)
+	page.Hold(t, "reasons.md", reasonsPage(), *update)
 }
 
 // TestEveryMetricIsDocumented compares the documentation with a scrape.
