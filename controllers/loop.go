@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -263,9 +262,7 @@ func (l *loop) translate(now time.Time) {
 	l.result = l.translator.Translate(now)
 	l.takeProcess()
 
-	// Most results name the same Secrets as the one before, and the map says so by
-	// being the same.
-	if reflect.ValueOf(named).UnsafePointer() != reflect.ValueOf(l.result.Secrets).UnsafePointer() {
+	if !translate.SameMap(named, l.result.Secrets) {
 		l.follow(now)
 	}
 	if l.c.status != nil {

@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -227,7 +226,7 @@ func (f *feed) takeProcess() {
 
 // translate reads the Secrets that are named and were not, and translates.
 func (f *feed) translate(now time.Time) {
-	if named := f.translator.Secrets(); !sameMap(f.named, named) {
+	if named := f.translator.Secrets(); !translate.SameMap(f.named, named) {
 		f.named = named
 		f.readNamed(now)
 	}
@@ -251,13 +250,6 @@ func (f *feed) readNamed(now time.Time) {
 		}
 	}
 	f.store.Retain(func(name types.NamespacedName) bool { return f.referenced[name] })
-}
-
-// sameMap reports whether a and b are one map: the translator returns the same as
-// long as nothing in it changes, and to look through it takes time in a large
-// cluster.
-func sameMap[K comparable, V any](a, b map[K]V) bool {
-	return reflect.ValueOf(a).UnsafePointer() == reflect.ValueOf(b).UnsafePointer() && a != nil
 }
 
 func nameOf(o manifest.Object) types.NamespacedName {

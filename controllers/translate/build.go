@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"reflect"
 	"slices"
 	"time"
 
@@ -39,6 +40,12 @@ func (t *Translator) Secrets() map[types.NamespacedName][]Reference {
 	t.applyParameters()
 	t.last.Secrets = t.secretRefs.apply(t.last.Secrets)
 	return t.last.Secrets
+}
+
+// SameMap reports whether a and b are one map: a Translator returns the same as long
+// as nothing in it changes, and to look through it takes time in a large cluster.
+func SameMap[K comparable, V any](a, b map[K]V) bool {
+	return reflect.ValueOf(a).UnsafePointer() == reflect.ValueOf(b).UnsafePointer() && a != nil
 }
 
 // touchExpired touches the hosts that time alone changed.
