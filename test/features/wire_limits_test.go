@@ -32,14 +32,15 @@ func TestWireOversizedTrailers(t *testing.T) {
 		})
 		t.Run(tt.name+"/HTTP/2", func(t *testing.T) {
 			t.Parallel()
-			if len(tt.lines) == 1 {
-				tt.lines = []string{"x: " + strings.Repeat("a", 60000), "y: " + strings.Repeat("a", 10000)}
+			lines := tt.lines
+			if len(lines) == 1 {
+				lines = []string{"x: " + strings.Repeat("a", 60000), "y: " + strings.Repeat("a", 10000)}
 			}
 			w := newWire(t, wireOptions{}, answering(plainAnswer))
 			c := w.dialFrames()
 			c.headers(1, false, h2Request("POST"))
 			_ = c.fr.WriteData(1, false, []byte("ab"))
-			c.longHeaders(1, tt.lines)
+			c.longHeaders(1, lines)
 			if got := c.end(1); !strings.HasPrefix(got, "reset") && !strings.HasPrefix(got, "400") {
 				t.Errorf("it ends in %q, want its refusal", got)
 			}
