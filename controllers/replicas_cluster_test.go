@@ -30,7 +30,7 @@ import (
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
-// user returns a user with the rights of files of config/rbac and no others.
+// user returns a user with the rights of files of config and no others.
 func (p place) user(t *testing.T, name string, files ...string) *envtest.AuthenticatedUser {
 	t.Helper()
 	user, err := environment.AddUser(envtest.User{Name: name}, nil)
@@ -39,7 +39,7 @@ func (p place) user(t *testing.T, name string, files ...string) *envtest.Authent
 	}
 	subjects := []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: name}}
 	for _, file := range files {
-		text, err := os.ReadFile("../config/rbac/" + file)
+		text, err := os.ReadFile("../config/" + file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -248,7 +248,7 @@ func TestStatusStaysWhenAllEnd(t *testing.T) {
 // of config/rbac/nodes.yaml besides those of role.yaml and no others.
 func TestNodeAddressesInTheStatus(t *testing.T) {
 	p := newPlace(t)
-	user := p.user(t, "cardea-nodes-test", "role.yaml", "nodes.yaml")
+	user := p.user(t, "cardea-nodes-test", "rbac/role.yaml", "rbac/nodes.yaml")
 	node := func(name string, addresses ...corev1.NodeAddress) {
 		t.Helper()
 		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}

@@ -24,10 +24,10 @@ import (
 )
 
 // hook runs replicas whose webhook the API server asks about the Ingresses of p, with
-// the rights of config/rbac and no others. The first replica's is asked.
+// the rights of config and no others. The first replica's is asked.
 func (p place) hook(t *testing.T, replicas int, times pairTimes) (decisions func() map[AdmissionDecision]int, serials func() int) {
 	t.Helper()
-	user := p.user(t, p.namespace, "role.yaml", "webhook.yaml")
+	user := p.user(t, p.namespace, "rbac/role.yaml", "optional/webhook/role.yaml")
 	var mu sync.Mutex
 	told, expiries := map[AdmissionDecision]int{}, map[time.Time]bool{}
 	var port int
@@ -44,7 +44,7 @@ func (p place) hook(t *testing.T, replicas int, times pairTimes) (decisions func
 			c.REST = user.Config()
 			c.Leader = p.quick(fmt.Sprint("replica-", i))
 			c.Webhook = WebhookConfig{
-				Listener: listener, Service: "hook", Configuration: "cardea", Secret: "cardea-webhook",
+				Listener: listener, Service: "hook", Configuration: "cardea-webhook", Secret: "cardea-webhook",
 				interval: 100 * time.Millisecond, times: times, names: []string{"localhost"},
 			}
 			c.Metrics.Admission = func(d AdmissionDecision, _ time.Duration) {
@@ -63,7 +63,7 @@ func (p place) hook(t *testing.T, replicas int, times pairTimes) (decisions func
 		r.ready(t)
 	}
 	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{
-		ObjectMeta: metav1.ObjectMeta{Name: "cardea"},
+		ObjectMeta: metav1.ObjectMeta{Name: "cardea-webhook"},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
 			Name:                    "ingress.cardea.dev",
 			ClientConfig:            admissionregistrationv1.WebhookClientConfig{URL: new(fmt.Sprintf("https://localhost:%d/validate", port))},

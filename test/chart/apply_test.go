@@ -14,8 +14,9 @@ import (
 // does not bring along. Their content is parsed by TestRules.
 var operatorKinds = []string{"ServiceMonitor", "PrometheusRule"}
 
-// TestServerTakesIt has a real API server judge all that the goldens render:
-// validation, defaults and the rules of the definition of IngressClassParameters.
+// TestServerTakesIt has a real API server judge all that the goldens render and
+// kubectl makes without helm: validation, defaults and the rules of the definition of
+// IngressClassParameters.
 func TestServerTakesIt(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil {
@@ -43,11 +44,13 @@ func TestServerTakesIt(t *testing.T) {
 			}
 		})
 	}
-	t.Run("config", func(t *testing.T) {
-		if out, err := kubectl(t, "", "apply", "--dry-run=server", "--validate=strict", "-f", filepath.Join(root, "config", "install.yaml")); err != nil {
-			t.Errorf("the API server refuses install.yaml: %v\n%s", err, out)
-		}
-	})
+	for _, c := range kustomizations {
+		t.Run("kustomize "+c.name, func(t *testing.T) {
+			if out, err := kubectl(t, "", "apply", "--dry-run=server", "--validate=strict", "-k", c.dir); err != nil {
+				t.Errorf("the API server refuses it: %v\n%s", err, out)
+			}
+		})
+	}
 }
 
 // TestPodSecurity has the API server judge the pods in a namespace that enforces

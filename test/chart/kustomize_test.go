@@ -9,35 +9,50 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestKustomize holds that the kustomize base makes what the chart makes by
-// default. Helm's own labels and annotations are its alone, the namespace is the
-// base's alone.
+// kustomizations are what is made with kubectl alone, and the values with which the
+// chart makes the same.
+var kustomizations = []struct{ name, dir, values string }{
+	{"base", filepath.Join(root, "config"), ""},
+	{"webhook", filepath.Join(root, "examples", "webhook"), "controller: {admissionWebhooks: {enabled: true}}"},
+}
+
+// TestKustomize holds that kustomizations make what the chart makes. Helm's own
+// labels and annotations are its alone, the namespace is the base's alone.
 func TestKustomize(t *testing.T) {
-	built, err := run(t, "", "kubectl", "kustomize", filepath.Join(root, "config"))
+	for _, c := range kustomizations {
+		t.Run(c.name, func(t *testing.T) {
+			got := byName(t, objects(t, kustomize(t, c.dir)))
+			delete(got, "Namespace /cardea")
+			want := byName(t, objects(t, mustRender(t, c.values).manifest))
+			for name := range want {
+				if _, ok := got[name]; !ok {
+					t.Errorf("kustomize %s makes no %s, and the chart does", c.dir, name)
+				} else if diff := cmp.Diff(want[name], got[name]); diff != "" {
+					t.Errorf("%s (-chart +kustomize):\n%s", name, diff)
+				}
+			}
+			for name := range got {
+				if _, ok := want[name]; !ok {
+					t.Errorf("the chart makes no %s, and kustomize %s does", name, c.dir)
+				}
+			}
+		})
+	}
+}
+
+// TestInstallYAML holds that config/install.yaml is config, built.
+func TestInstallYAML(t *testing.T) {
+	hold(t, filepath.Join(root, "config", "install.yaml"),
+		"# Generated from config by make generate; do not edit.\n"+kustomize(t, filepath.Join(root, "config")))
+}
+
+func kustomize(t *testing.T, dir string) string {
+	t.Helper()
+	built, err := run(t, "", "kubectl", "kustomize", dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	hold(t, filepath.Join(root, "config", "install.yaml"),
-		"# Generated from config by make generate; do not edit.\n"+built)
-
-	base := byName(t, objects(t, built))
-	delete(base, "Namespace /cardea")
-	chart := byName(t, objects(t, mustRender(t, "").manifest))
-	for name, want := range chart {
-		got, ok := base[name]
-		if !ok {
-			t.Errorf("config has no %s", name)
-			continue
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s (-chart +config):\n%s", name, diff)
-		}
-	}
-	for name := range base {
-		if _, ok := chart[name]; !ok {
-			t.Errorf("the chart has no %s", name)
-		}
-	}
+	return built
 }
 
 // byName indexes objects without what is Helm's own. The order of rules in a role

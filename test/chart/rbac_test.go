@@ -54,7 +54,7 @@ what ` + "`kubectl auth can-i --list`" + ` says. Cardea writes no object of user
 		fmt.Fprintf(&page, "\n## %s\n\n%s\n\n| where | resource | verbs | names | why |\n| --- | --- | --- | --- | --- |\n%s\n", c.title, c.text,
 			strings.Join(rights(t, objects(t, mustRender(t, c.values).manifest)), "\n"))
 	}
-	page.WriteString("\n## Without the chart\n\n[config/rbac](../config/rbac) has the same roles as files; a test compares them with the first table. `rbac.create: false` makes none, and you bind your own.\n")
+	page.WriteString("\n## Without the chart\n\n[config/rbac](../config/rbac) has the same roles as files, and [config/optional/webhook](../config/optional/webhook) those of the webhook; a test compares them with these tables. `rbac.create: false` makes none, and you bind your own.\n")
 	hold(t, filepath.Join(root, "docs", "rbac.md"), page.String())
 }
 
