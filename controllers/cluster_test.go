@@ -68,7 +68,13 @@ func runMain(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	environment = &envtest.Environment{ControlPlaneStopTimeout: 5 * time.Second}
-	environment.ControlPlane.GetAPIServer().CertDir = dir
+	server := environment.ControlPlane.GetAPIServer()
+	server.CertDir = dir
+	server.SecureServing.Address = "127.0.0.1"
+	if server.SecureServing.Port, err = steadyPort(); err != nil {
+		fmt.Fprintln(os.Stderr, "controllers:", err)
+		return 1
+	}
 	cluster, err = environment.Start()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "controllers: start etcd and kube-apiserver:", err)

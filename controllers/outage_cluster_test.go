@@ -3,6 +3,11 @@
 package controllers
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -49,4 +54,23 @@ func TestAPIServerGoesAwayAndComesBack(t *testing.T) {
 		})
 		t.Logf("in step %v after the API server came back", time.Since(began))
 	}
+}
+
+// steadyPort returns a port that is free and not of those which the system gives to
+// whoever asks for any: an API server that is away for a while finds it free again.
+func steadyPort() (string, error) {
+	first := 32768
+	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
+		if _, err := fmt.Sscan(string(text), &first); err != nil {
+			return "", fmt.Errorf("ip_local_port_range %q: %w", text, err)
+		}
+	}
+	const lowest = 10000
+	for range 100 {
+		port := strconv.Itoa(lowest + rand.IntN(max(1, first-lowest)))
+		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port)); err == nil {
+			return port, l.Close()
+		}
+	}
+	return "", fmt.Errorf("no port from %d to %d is free", lowest, first)
 }

@@ -54,12 +54,15 @@ func run(m *testing.M) int {
 
 	env := &envtest.Environment{ControlPlaneStopTimeout: 20 * time.Second}
 	// A folder of our own keeps the certificates when the API server is restarted.
-	env.ControlPlane.GetAPIServer().CertDir = filepath.Join(dir, "apiserver")
+	server := env.ControlPlane.GetAPIServer()
+	server.CertDir = filepath.Join(dir, "apiserver")
+	// The namespace has nobody else who would take the port while the API server is away.
+	server.SecureServing.Address, server.SecureServing.Port = "127.0.0.1", "6443"
 	if err := os.Mkdir(filepath.Join(dir, "apiserver"), 0o700); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		return 2
 	}
-	args := env.ControlPlane.GetAPIServer().Configure()
+	args := server.Configure()
 	args.Set("advertise-address", "198.18.0.1")
 	args.Set("service-cluster-ip-range", "198.19.0.0/16")
 	args.Set("endpoint-reconciler-type", "none")
