@@ -121,7 +121,7 @@ func (a *clientAuth) checkChain(chain []*x509.Certificate, now time.Time) *refus
 	}
 	err := a.Authorities.CheckRevocation(chain, now)
 	if err == nil {
-		err = a.RevocationLists.Check(chain, now)
+		err = a.RevocationLists.Check(a.Authorities.Lineage(chain), now)
 	}
 	if err != nil {
 		reason := outcome.ClientCertUnchecked

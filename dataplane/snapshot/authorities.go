@@ -44,8 +44,51 @@ func ParseAuthorities(origin Origin, caPEM, crlPEM []byte) (*Authorities, error)
 	if err != nil {
 		return nil, err
 	}
+	a.issuers = issuersWithin(a.Certificates)
 	a.Digest = a.digest()
 	return a, nil
+}
+
+// issuersWithin maps those of certificates that another one has issued, in DER, to
+// that one. Whether it was meant to sign (KeyUsage) is not asked: what it says of a
+// certificate can only take trust away.
+func issuersWithin(certificates []*x509.Certificate) map[string]*x509.Certificate {
+	var issuers map[string]*x509.Certificate
+	for _, c := range certificates {
+		if bytes.Equal(c.RawIssuer, c.RawSubject) {
+			continue
+		}
+		for _, by := range certificates {
+			if !bytes.Equal(by.RawSubject, c.RawIssuer) || by.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) != nil {
+				continue
+			}
+			if issuers == nil {
+				issuers = make(map[string]*x509.Certificate)
+			}
+			issuers[string(c.Raw)] = by
+			break
+		}
+	}
+	return issuers
+}
+
+// Lineage returns a verified chain, leaf first, led on from the authority at which
+// it ends to those of a that have issued it. A certificate of the bundle is trusted
+// by itself, so that a chain ends at it also if it is an intermediate; whether it is
+// revoked is for its issuer to say. chain is not changed; a may be nil.
+func (a *Authorities) Lineage(chain []*x509.Certificate) []*x509.Certificate {
+	if a == nil || len(a.issuers) == 0 || len(chain) == 0 {
+		return chain
+	}
+	whole := slices.Clip(chain)
+	for range a.issuers { // each leads on once, or they are a circle
+		issuer := a.issuers[string(whole[len(whole)-1].Raw)]
+		if issuer == nil {
+			break
+		}
+		whole = append(whole, issuer)
+	}
+	return whole
 }
 
 // eachBlock calls each for the blocks of text, all of which must be of one type.
@@ -79,19 +122,21 @@ func eachBlock(key string, text []byte, kind string, each func(der []byte) error
 	return nil
 }
 
-// A revocationList is a CRL with its issuer and its serial numbers.
+// A revocationList is a CRL with its issuer, its serial numbers and what it is about.
 type revocationList struct {
 	*x509.RevocationList
 	issuer  *x509.Certificate
 	serials map[string]struct{}
+	scope   revocationScope
 }
 
 // addList takes in a CRL, if one of the certificates has signed it.
 func (a *Authorities) addList(der []byte) error {
-	crl, err := parseList(der)
+	list, err := parseList(der)
 	if err != nil {
 		return err
 	}
+	crl := list.RevocationList
 	err = fmt.Errorf("its issuer %q is not in ca.crt", crl.Issuer)
 	for _, c := range a.Certificates {
 		if !bytes.Equal(c.RawSubject, crl.RawIssuer) {
@@ -101,8 +146,9 @@ func (a *Authorities) addList(der []byte) error {
 			err = fmt.Errorf("%q in ca.crt has not signed it: %s", crl.Issuer, strings.TrimPrefix(err.Error(), "x509: "))
 			continue
 		}
+		list.issuer = c
 		a.CRLs = append(a.CRLs, crl)
-		a.lists = append(a.lists, revocationList{crl, c, serials(crl)})
+		a.lists = append(a.lists, list)
 		return nil
 	}
 	return err
@@ -135,9 +181,9 @@ type RevocationError struct {
 func (e *RevocationError) Error() string { return e.problem }
 
 // CheckRevocation looks up the certificates of a verified chain, leaf first, in
-// the CRLs. If there is any CRL, each certificate in the chain whose issuer is one
-// of a.Certificates must have a current list of that issuer, and not be on it. The
-// error is a [*RevocationError]. Nothing is fetched.
+// the CRLs. If there is any CRL, each certificate in its [Authorities.Lineage] whose
+// issuer is one of a.Certificates must have a current list of that issuer, and not be
+// on it. The error is a [*RevocationError]. Nothing is fetched.
 func (a *Authorities) CheckRevocation(chain []*x509.Certificate, now time.Time) error {
 	if len(a.CRLs) == 0 {
 		return nil
@@ -145,6 +191,7 @@ func (a *Authorities) CheckRevocation(chain []*x509.Certificate, now time.Time) 
 	if len(a.lists) != len(a.CRLs) {
 		return errors.New("snapshot: authorities with revocation lists that ParseAuthorities did not make")
 	}
+	chain = a.Lineage(chain)
 	for i := 0; i+1 < len(chain); i++ {
 		c, issuer := chain[i], chain[i+1]
 		if !slices.ContainsFunc(a.Certificates, issuer.Equal) {
@@ -173,7 +220,8 @@ func (a *Authorities) revoked(c, issuer *x509.Certificate, now time.Time) error 
 	return lookUp(lists, c, issuer, now)
 }
 
-// lookUp looks c up in the lists of its issuer, one of which must be current.
+// lookUp looks c up in the lists of its issuer, one of which must be current and about
+// c.
 func lookUp(lists []*revocationList, c, issuer *x509.Certificate, now time.Time) error {
 	err := &RevocationError{Certificate: c, Issuer: issuer}
 	err.problem = fmt.Sprintf("there is no revocation list of %q", issuer.Subject)
@@ -186,6 +234,8 @@ func lookUp(lists []*revocationList, c, issuer *x509.Certificate, now time.Time)
 			return err
 		}
 		switch {
+		case !l.scope.covers(c):
+			err.problem = fmt.Sprintf("the revocation list of %q is not about the certificate of %q", issuer.Subject, c.Subject)
 		case now.Before(l.ThisUpdate):
 			err.problem = fmt.Sprintf("the revocation list of %q is valid from %s on", issuer.Subject, l.ThisUpdate.UTC().Format(time.RFC3339))
 		case !l.NextUpdate.IsZero() && now.After(l.NextUpdate):

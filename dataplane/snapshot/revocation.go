@@ -3,9 +3,7 @@ package snapshot
 import (
 	"bytes"
 	"crypto/x509"
-	"encoding/asn1"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -49,15 +47,14 @@ func ParseRevocationLists(names []string, files [][]byte) (*RevocationLists, err
 	d := digest{}
 	d.text("cardea revocation lists 1")
 	add := func(der []byte) error {
-		crl, err := parseList(der)
+		list, err := parseList(der)
 		if err != nil {
 			return err
 		}
 		d.text(string(der))
-		l := &looseList{revocationList: revocationList{RevocationList: crl, serials: serials(crl)}}
-		r.bySubject[string(crl.RawIssuer)] = append(r.bySubject[string(crl.RawIssuer)], l)
+		r.bySubject[string(list.RawIssuer)] = append(r.bySubject[string(list.RawIssuer)], &looseList{revocationList: list})
 		r.count++
-		if end := crl.NextUpdate; !end.IsZero() && (r.renewal.IsZero() || end.Before(r.renewal)) {
+		if end := list.NextUpdate; !end.IsZero() && (r.renewal.IsZero() || end.Before(r.renewal)) {
 			r.renewal = end
 		}
 		return nil
@@ -123,27 +120,23 @@ func (l *looseList) issuedBy(issuer *x509.Certificate) bool {
 	return signed
 }
 
-// The extension that marks a list which holds only the changes to another one (RFC
-// 5280 §5.2.4).
-var deltaIndicator = asn1.ObjectIdentifier{2, 5, 29, 27}
-
-// parseList parses a revocation list that can be used by itself.
-func parseList(der []byte) (*x509.RevocationList, error) {
+// parseList parses a revocation list that can be used by itself. Its issuer is not
+// known yet.
+func parseList(der []byte) (revocationList, error) {
 	crl, err := x509.ParseRevocationList(der)
 	if err != nil {
-		return nil, err
+		return revocationList{}, err
 	}
-	for _, e := range crl.Extensions {
-		if e.Id.Equal(deltaIndicator) {
-			return nil, errors.New("it is a delta list, which says only what changed since another one; the complete list is needed")
-		}
+	scope, err := scopeOf(crl)
+	if err != nil {
+		return revocationList{}, err
 	}
 	switch crl.SignatureAlgorithm {
 	case x509.MD5WithRSA, x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.UnknownSignatureAlgorithm:
 		// crypto/x509 verifies none of these, so that the list would be nobody's.
-		return nil, fmt.Errorf("it is signed with %s, which is not accepted; have it signed with SHA-256", crl.SignatureAlgorithm)
+		return revocationList{}, fmt.Errorf("it is signed with %s, which is not accepted; have it signed with SHA-256", crl.SignatureAlgorithm)
 	}
-	return crl, nil
+	return revocationList{RevocationList: crl, serials: serials(crl), scope: scope}, nil
 }
 
 // serials is the set of the serial numbers on a list.

@@ -124,6 +124,8 @@ type Authorities struct {
 
 	// lists are the CRLs, ready to be looked up.
 	lists []revocationList
+	// issuers are those of Certificates that have issued others of them.
+	issuers map[string]*x509.Certificate
 }
 
 // UpstreamTLS is how TLS is spoken to the endpoints of a pool. It is immutable;
@@ -189,7 +191,7 @@ func (t *TLS) Security(def *TLSPolicy) Security {
 	}
 	d := digest{}
 	d.text("cardea security 1")
-	d.number(uint64(max(policy.MinVersion, tls.VersionTLS10)))
+	d.number(uint64(cmp.Or(policy.MinVersion, tls.VersionTLS12)))
 	if auth != nil {
 		auth.digest(&d)
 	}

@@ -40,9 +40,12 @@ func TestSecurity(t *testing.T) {
 		}
 		seen[s] = name
 	}
-	same := &snapshot.TLS{NoHTTP2: true, Policy: &snapshot.TLSPolicy{Name: "own", MinVersion: tls.VersionTLS12}}
-	if got, want := same.Security(nil), (*snapshot.TLS)(nil).Security(nil); got != want {
-		t.Errorf("Security of a host with a policy of the same strength = %v, want %v", got, want)
+	// 0 is TLS 1.2, and not the oldest version that there is.
+	for _, oldest := range []uint16{tls.VersionTLS12, 0} {
+		same := &snapshot.TLS{NoHTTP2: true, Policy: &snapshot.TLSPolicy{Name: "own", MinVersion: oldest}}
+		if got, want := same.Security(nil), (*snapshot.TLS)(nil).Security(nil); got != want {
+			t.Errorf("Security of a host with a policy of the same strength (%#x) = %v, want %v", oldest, got, want)
+		}
 	}
 	if got, want := (*snapshot.TLS)(nil).Security(snapshot.Modern), hosts["modern"].Security(nil); got != want {
 		t.Errorf("Security under the default policy modern = %v, want %v", got, want)

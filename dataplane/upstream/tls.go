@@ -276,7 +276,7 @@ func (s *security) checkChain(chain []*x509.Certificate, now time.Time) error {
 	if most := s.spec.Depth; most > 0 && len(chain)-1 > most {
 		return &distrust{"chain too long", fmt.Errorf("%d intermediates between the certificate and the authority, want %d at most", len(chain)-2, most-1)}
 	}
-	err := s.spec.RevocationLists.Check(chain, now)
+	err := s.spec.RevocationLists.Check(s.spec.Authorities.Lineage(chain), now)
 	if err == nil && s.spec.Authorities != nil {
 		err = s.spec.Authorities.CheckRevocation(chain, now)
 	}

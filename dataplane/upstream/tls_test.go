@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -124,6 +125,15 @@ func TestRow40CertificateIsVerified(t *testing.T) {
 	with := func(c tls.Certificate) *tls.Config { return &tls.Config{Certificates: []tls.Certificate{c}} }
 	bare := middle.issue(t, "web", nil)
 	bare.Certificate = bare.Certificate[:1]
+	// An intermediate that is trusted by itself, and that its root has revoked.
+	disowned, err := snapshot.ParseAuthorities(snapshot.Origin{}, slices.Concat(root.pem(), middle.pem()), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lists, err := snapshot.ParseRevocationLists([]string{"crl"}, [][]byte{root.authorities(t, middle.cert).CRLs[0].Raw})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name   string
 		config *tls.Config
@@ -139,6 +149,7 @@ func TestRow40CertificateIsVerified(t *testing.T) {
 		{"for clients", with(root.issue(t, "web", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })), snapshot.UpstreamTLS{Authorities: root.authorities(t)}, "not for servers: "},
 		{"revoked", with(good), snapshot.UpstreamTLS{Authorities: root.authorities(t, good.Leaf)}, "revoked: "},
 		{"not revoked", with(good), snapshot.UpstreamTLS{Authorities: root.authorities(t, root.issue(t, "x", nil).Leaf)}, ""},
+		{"of a revoked authority", with(bare), snapshot.UpstreamTLS{Authorities: disowned, RevocationLists: lists}, "revoked: "},
 		{"as deep as may be", with(lower.issue(t, "web", nil)), snapshot.UpstreamTLS{Authorities: root.authorities(t), Depth: 3}, ""},
 		{"too deep", with(lower.issue(t, "web", nil)), snapshot.UpstreamTLS{Authorities: root.authorities(t), Depth: 2}, "chain too long: 2 intermediates"},
 		{"whatever it is", with(root.issue(t, "elsewhere", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })), snapshot.UpstreamTLS{Insecure: true}, ""},
