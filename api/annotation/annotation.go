@@ -9,6 +9,7 @@
 package annotation
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -43,8 +44,10 @@ type Annotation struct {
 	unsupported bool
 }
 
-// Supported reports whether Cardea has the feature. What it does not have is in
-// the table only if it protects: ignoring it would open what its owner closed.
+// Supported reports whether Cardea has the feature. What it does not have is in the
+// table if ingress-nginx has it: one that protects closes paths, since to ignore it
+// would open what its owner closed, and of one that shapes the owner is told that it
+// has no effect.
 func (a Annotation) Supported() bool { return !a.unsupported }
 
 // Kind is the form of an annotation's value. The kinds that end in Ref name
@@ -97,6 +100,10 @@ type Problem struct {
 	// Nil iff Annotation is.
 	Err error
 }
+
+// Unsupported reports whether the value is a good one and Cardea does not have the
+// feature.
+func (p *Problem) Unsupported() bool { return errors.Is(p.Err, errUnsupported) }
 
 // All returns the table, sorted by name.
 func All() []Annotation { return slices.Clone(table) }

@@ -28,9 +28,6 @@ func TestTableIsSortedAndDocumented(t *testing.T) {
 		if !a.Supported() && a.Default != "" {
 			t.Errorf("row %q: not supported, with Default %q", a.Name, a.Default)
 		}
-		if !a.Supported() && a.Effect != annotation.Protects {
-			t.Errorf("row %q is not supported and shapes; want it left out of the table", a.Name)
-		}
 	}
 }
 
@@ -113,6 +110,17 @@ func TestParse(t *testing.T) {
 			name: "unless its value switches it off",
 			in:   map[string]string{"nginx.ingress.kubernetes.io/enable-modsecurity": "false"},
 			want: annotation.Defaults(),
+		},
+		{
+			name:     "one that shapes and is not supported is a problem, too",
+			in:       map[string]string{"nginx.ingress.kubernetes.io/rewrite-target": "/$2", "nginx.ingress.kubernetes.io/use-regex": "false"},
+			want:     annotation.Defaults(),
+			problems: []string{"nginx.ingress.kubernetes.io/rewrite-target shapes: not supported by Cardea"},
+		},
+		{
+			name: "a canary is known",
+			in:   map[string]string{"nginx.ingress.kubernetes.io/canary": "true"},
+			want: with(func(s *annotation.Settings) { s.Canary = true }),
 		},
 		{
 			name: "words are read in either case",
@@ -229,7 +237,8 @@ func markdown() string {
 <!-- Generated from api/annotation by "go test ./api/annotation -update". -->
 
 Cardea reads the annotations of an Ingress under two prefixes: ` + "`" + annotation.Own + "` and `" + annotation.Nginx + "`" + `. Where both are
-written, the first counts. A name that is in none of the tables below has no effect, and the owner of the Ingress is told so.
+written, the first counts. A name that is in none of the tables below has no effect, and the owner of the Ingress is told so
+(verdict ` + "`AnnotationUnknown`" + `): it is most likely misspelt.
 
 What happens to a value that cannot be used depends on the annotation. One that *shapes* falls back to its default. One that
 *protects* closes the paths of its Ingress, which then answer 503 with the reason ` + "`config_rejected`" + `: a typing error never opens a door.
@@ -250,17 +259,31 @@ The challenge paths of ACME HTTP-01 stay open either way.
 		}
 	}
 	b.WriteString(`
-## Known and not supported
+## Not supported: the paths are closed
 
-These protect, and Cardea does not have the feature. Ignoring them would open what their owner closed, so an Ingress that uses one has its
-paths closed. A value that switches the feature off is accepted.
+These annotations of ingress-nginx protect, and Cardea does not have the feature. To ignore them could let in what they keep out, so the
+paths of an Ingress that uses one answer 503 (verdict ` + "`AnnotationUnsupported`" + `). A value that switches the feature off is accepted.
 
 | name | kind | meaning |
 | --- | --- | --- |
 `)
 	for _, a := range annotation.All() {
-		if !a.Supported() {
+		if !a.Supported() && a.Effect == annotation.Protects {
 			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", a.Name, a.Kind, a.Text)
+		}
+	}
+	b.WriteString(`
+## Not supported: no effect
+
+These annotations of ingress-nginx shape, and Cardea does not have the feature. The Ingress is served without it, and its owner is told (verdict
+` + "`AnnotationUnsupported`" + `, a warning). A value that asks for what Cardea does anyway is accepted.
+
+| name | meaning |
+| --- | --- |
+`)
+	for _, a := range annotation.All() {
+		if !a.Supported() && a.Effect == annotation.Shapes {
+			fmt.Fprintf(&b, "| `%s` | %s |\n", a.Name, a.Text)
 		}
 	}
 	b.WriteString(`

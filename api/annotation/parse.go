@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -167,18 +166,4 @@ func parseProtocol(s *Settings, value string) error {
 		return fmt.Errorf("want AUTO, HTTP, HTTPS, GRPC or GRPCS, found %s", Quote(value))
 	}
 	return nil
-}
-
-// unsupported is the row of a protecting annotation whose feature Cardea does not
-// have. The values in off switch the feature off and are accepted.
-func unsupported(name string, kind Kind, text string, off ...string) Annotation {
-	return Annotation{
-		Name: name, Kind: kind, Effect: Protects, Text: text, unsupported: true,
-		set: func(_ *Settings, value string) error {
-			if slices.Contains(off, strings.ToLower(value)) {
-				return nil
-			}
-			return errors.New("not supported by Cardea")
-		},
-	}
 }

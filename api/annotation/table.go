@@ -7,10 +7,13 @@ import (
 )
 
 // Settings are the values of an object's annotations, one field a row of the
-// table that is supported.
+// table that Cardea does something about.
 type Settings struct {
 	// SSLRedirect redirects plain HTTP where the host has TLS.
 	SSLRedirect bool
+	// Canary says that the Ingress is not to be served alone: it would get some of
+	// the requests of another one, which Cardea does not do.
+	Canary bool
 	// ForceSSLRedirect redirects plain HTTP always.
 	ForceSSLRedirect bool
 	ConnectTimeout   time.Duration
@@ -73,9 +76,9 @@ var defaults = func() (s Settings) {
 	return s
 }()
 
-// table is sorted by name. A row that is not supported is here because it
-// protects: see [Annotation.Supported].
-var table = []Annotation{
+// rows are the annotations that Cardea has, and those of ingress-nginx that it does
+// not have and that protect, sorted by name. Those that shape are ignoredRows.
+var rows = []Annotation{
 	unsupported("allowlist-source-range", Text, "Client addresses that may send requests."),
 	unsupported("auth-secret", SecretRef, "Credentials for HTTP authentication."),
 	unsupported("auth-snippet", Text, "Raw nginx configuration. It is never executed."),
@@ -156,6 +159,11 @@ var table = []Annotation{
 		Text: "`off` accepts a certificate for any name, if it comes from a trusted authority.",
 		set:  parseSwitch(func(s *Settings) *Switch { return &s.BackendTLS.VerifyHostname }),
 	},
+	{
+		Name: "canary", Kind: Bool, Effect: Protects, unsupported: true,
+		Text: "The Ingress gets a share of the requests of another one. Cardea does not split traffic: an Ingress with `true` is not served at all, and the other one gets all requests.",
+		set:  parseBool(func(s *Settings) *bool { return &s.Canary }),
+	},
 	unsupported("configuration-snippet", Text, "Raw nginx configuration, which may hold access rules. It is never executed."),
 	unsupported("denylist-source-range", Text, "Client addresses that may not send requests."),
 	unsupported("enable-modsecurity", Bool, "Web application firewall.", "false"),
@@ -165,6 +173,7 @@ var table = []Annotation{
 		Text: "Redirects plain HTTP to HTTPS (308) even when the host has no `tls` entry, as when TLS ends in front of Cardea.",
 		set:  parseBool(func(s *Settings) *bool { return &s.ForceSSLRedirect }),
 	},
+	unsupported("global-rate-limit", Count, "Requests of a window of time, counted over all replicas.", "0"),
 	{
 		Name: "hsts", Kind: Text,
 		Text: "`Strict-Transport-Security` of answers over TLS on the hosts that the Ingress declares in `tls`, such as `max-age=31536000; includeSubDomains` (further `; preload`), or `off`. Without it that of the class. It takes the place of what the backend sends. Clients keep to it for as long as it says: begin with a small `max-age`.",

@@ -48,7 +48,7 @@ func TestRow64ExplainPassthrough(t *testing.T) {
 			"https://vault.example.com/v1/secret?x=y", 0,
 			[]string{
 				"answer       passed through by server name, undecrypted, to Service vault/vault, one of 1 endpoint",
-				"tls          vault.example.com declared by Ingress vault/vault metadata.annotations[ssl-passthrough]",
+				"tls          vault.example.com declared by Ingress vault/vault metadata.annotations[cardea.dev/ssl-passthrough]",
 				"PROXY protocol header", "endpoint     127.0.0.1:8081", "PassthroughPathIgnored",
 			},
 			[]string{"route ", "policy ", "not  ", "path ", "certificate ", "421"},

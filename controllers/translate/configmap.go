@@ -107,7 +107,7 @@ func (c *config) judge(level Level, reason Reason, key, format string, args ...a
 func (c *config) judgeKey(p *configmap.Problem) {
 	switch {
 	case p.Key == nil:
-		c.judge(Info, ConfigMapKeyUnknown, p.Name, "Cardea applies no key %s; it has no effect.", brief(p.Name))
+		c.judge(Info, ConfigMapKeyUnknown, p.Name, "Cardea does not apply the key %s; it has no effect.", brief(p.Name))
 	case p.Err == nil && p.Loss:
 		c.judge(Warning, ConfigMapDiffers, p.Name, "%s: %s", p.Name, p.Note)
 	case p.Err == nil:
@@ -124,7 +124,7 @@ func (c *config) judgeKey(p *configmap.Problem) {
 // close closes all paths because of a key.
 func (c *config) close(key, why string) {
 	c.closed = true
-	c.judge(Refused, ConfigMapInvalid, key, "%s: %s. It protects, so the paths of all Ingresses answer 503 until it is corrected or removed.", key, why)
+	c.judge(Refused, ConfigMapInvalid, key, "%s: %s. It protects the paths of all Ingresses, so they answer 503 until it is corrected or removed.", key, why)
 }
 
 // configPolicy returns the TLS policy of classes without parameters; nil if the ConfigMap

@@ -326,6 +326,13 @@ func addUse[F any](uses []use[F], object types.NamespacedName, field F) []use[F]
 func (in *ingress) readAnnotations(annotations map[string]string, defaults *annotation.Settings, abroad *abroad) {
 	in.annotations = annotations
 	settings, problems := annotation.ParseOver(*defaults, annotations)
+	if settings.Canary {
+		// By itself it would take all requests of its paths, or conflict with the
+		// Ingress that it belongs to: what else it says does not matter.
+		in.claims, in.secrets, in.services, in.verdicts = nil, nil, nil, nil
+		in.judge(Refused, CanaryNotServed, in.annotation("canary"), "Cardea does not split traffic: this canary is not served, and the Ingress that it belongs to gets all requests. Remove the annotation to have this Ingress served by itself.")
+		return
+	}
 	if settings != *defaults {
 		own := settings // settings itself does not have to be on the heap
 		in.settings = &own
@@ -338,6 +345,8 @@ func (in *ingress) readAnnotations(annotations map[string]string, defaults *anno
 		switch {
 		case p.Annotation == nil:
 			in.judge(Warning, AnnotationUnknown, field, "Cardea knows no annotation %s; it has no effect. Correct its name or remove it.", p.Key)
+		case p.Unsupported() && p.Annotation.Effect == annotation.Shapes:
+			in.judge(Warning, AnnotationUnsupported, field, "Cardea does not support %s; the Ingress is served without it.", p.Annotation.Name)
 		case p.Annotation.Effect == annotation.Shapes:
 			instead := "The default " + p.Annotation.Default + " applies."
 			switch {
@@ -354,7 +363,11 @@ func (in *ingress) readAnnotations(annotations map[string]string, defaults *anno
 			if strings.HasPrefix(p.Annotation.Name, "auth-tls-") {
 				in.breakClientAuth()
 			}
-			in.judge(Refused, AnnotationInvalid, field, "%s: %v. It protects, so the paths of this Ingress answer 503 until it is corrected or removed.", p.Key, p.Err)
+			if p.Unsupported() {
+				in.judge(Refused, AnnotationUnsupported, field, "Cardea does not support %s. To ignore it could let in what it keeps out, so the paths of this Ingress answer 503 until it is removed.", p.Annotation.Name)
+				continue
+			}
+			in.judge(Refused, AnnotationInvalid, field, "%s: %v. It protects the paths of this Ingress, so they answer 503 until it is corrected or removed.", p.Key, p.Err)
 		}
 	}
 	in.readBackendSecrets(annotations, abroad)

@@ -7,8 +7,6 @@ import (
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
-const passthroughField = "metadata.annotations[ssl-passthrough]"
-
 // passthrough makes the host one whose connections are carried to the backend as
 // they are, if the Ingress that serves its path "/" wants that. It returns nil if
 // none does, and else the host complete: no other path of it is served, and no
@@ -21,7 +19,7 @@ func (b *hostBuild) passthrough(claims []*claim) *snapshot.Host {
 	}
 	if !b.opts.SSLPassthrough {
 		for _, c := range wanting {
-			b.judge(Verdict{Level: Warning, Reason: PassthroughDisabled, Origin: c.at(passthroughField)},
+			b.judge(Verdict{Level: Warning, Reason: PassthroughDisabled, Origin: c.at(c.annotation("ssl-passthrough"))},
 				"%s is not passed through, because Cardea runs without --enable-ssl-passthrough; the annotation has no effect. Set the flag, or remove the annotation.", sentence(b.hostText()))
 		}
 		return nil
@@ -29,7 +27,7 @@ func (b *hostBuild) passthrough(claims []*claim) *snapshot.Host {
 	root := b.root(claims)
 	if b.name == "" || root == nil || !root.claim.settings.SSLPassthrough {
 		for _, c := range wanting {
-			b.judge(Verdict{Level: Warning, Reason: PassthroughWithoutRoot, Origin: c.at(passthroughField)},
+			b.judge(Verdict{Level: Warning, Reason: PassthroughWithoutRoot, Origin: c.at(c.annotation("ssl-passthrough"))},
 				"%s is not passed through: %s. The annotation has no effect on it.", sentence(b.hostText()), b.whyNoRoot(root))
 		}
 		return nil
@@ -37,7 +35,7 @@ func (b *hostBuild) passthrough(claims []*claim) *snapshot.Host {
 	host := &snapshot.Host{
 		Name:   b.name,
 		Origin: claims[0].at(claims[0].field),
-		TLS:    &snapshot.TLS{Origin: root.claim.at(passthroughField), PassthroughProxyHeader: root.claim.settings.PassthroughProxyHeader},
+		TLS:    &snapshot.TLS{Origin: root.claim.at(root.claim.annotation("ssl-passthrough")), PassthroughProxyHeader: root.claim.settings.PassthroughProxyHeader},
 	}
 	redirect := &snapshot.Route{
 		Path: "/", Kind: snapshot.Prefix, Origin: root.claim.at(root.field),

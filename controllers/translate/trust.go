@@ -23,12 +23,12 @@ func (in *ingress) readSecretRef(key, value string, purpose Purpose, abroad *abr
 	field := "metadata.annotations[" + key + "]"
 	name = types.NamespacedName{Namespace: namespace, Name: rest}
 	if len(validation.IsDNS1123Subdomain(rest)) > 0 {
-		in.judge(Refused, SecretNameInvalid, field, "%s: want the name of a Secret, as in %q, found %q. It protects, so the paths of this Ingress answer 503 until it is corrected or removed.", key, in.name.Namespace+"/name", brief(value))
+		in.judge(Refused, SecretNameInvalid, field, "%s: want the name of a Secret, as in %q, found %q. It protects the paths of this Ingress, so they answer 503 until it is corrected or removed.", key, in.name.Namespace+"/name", brief(value))
 		return types.NamespacedName{}, false
 	}
 	if namespace != in.name.Namespace {
 		if why := abroad.refuses(in.name.Namespace, name); why != "" {
-			in.judge(Refused, SecretNotGranted, field, "%s: Secret %q is of another namespace, %s. It protects, so the paths of this Ingress answer 503 until it is granted, corrected or removed.", key, brief(value), why)
+			in.judge(Refused, SecretNotGranted, field, "%s: Secret %q is of another namespace, %s. It protects the paths of this Ingress, so they answer 503 until it is granted, corrected or removed.", key, brief(value), why)
 			return types.NamespacedName{}, false
 		}
 	}

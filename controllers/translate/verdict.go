@@ -68,6 +68,9 @@ const (
 	IngressEmpty      Reason = "IngressEmpty"
 	AnnotationUnknown Reason = "AnnotationUnknown"
 	AnnotationInvalid Reason = "AnnotationInvalid"
+	// AnnotationUnsupported is about what ingress-nginx has and Cardea does not.
+	AnnotationUnsupported Reason = "AnnotationUnsupported"
+	CanaryNotServed       Reason = "CanaryNotServed"
 )
 
 // Backends.
@@ -151,6 +154,8 @@ var reasons = []ReasonInfo{
 	{PathConflictLost, "A path of the Ingress is served by an older Ingress."},
 	{IngressEmpty, "The Ingress has neither rules nor a default backend."},
 	{AnnotationUnknown, "An annotation has one of Cardea's prefixes and a name that Cardea does not know; it has no effect."},
+	{AnnotationUnsupported, "An annotation of ingress-nginx asks for what Cardea does not have. If it protects the paths, they are closed (503), else it has no effect."},
+	{CanaryNotServed, "The Ingress is a canary (annotation canary) of another one, which gets all requests; Cardea does not split traffic."},
 	{AnnotationInvalid, "The value of an annotation cannot be used. If the annotation protects the paths, they are closed (503), else its default applies."},
 
 	{BackendMissing, "A path names neither a Service nor a resource; it is answered with 503."},
