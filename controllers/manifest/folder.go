@@ -40,6 +40,8 @@ type Folder struct {
 	// root is dir without links, and dirs the directories, as of the last scan.
 	root string
 	dirs []string
+	// scans is the number of scans so far.
+	scans uint64
 	// last is the Set that the last read returned, and places the file of each of
 	// its objects.
 	last   Set
@@ -64,6 +66,8 @@ type file struct {
 	// state is what the content was read under.
 	state  fileState
 	readAt time.Time
+	// scan is the last one that saw the file in its directory.
+	scan uint64
 	// next is newer content that has yet to prove stable; nil if there is none.
 	next *pending
 }

@@ -11,12 +11,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // scan compares the whole directory with the files as accepted and notes what
@@ -26,43 +26,23 @@ func (f *Folder) scan(now time.Time, all bool) error {
 	if err != nil {
 		return fmt.Errorf("manifest: %w", err)
 	}
-	var names, dirs []string
-	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			if path == root {
-				return err
-			}
-			return nil // it went away, or may not be read: as if it were not there
+	f.scans++
+	w := walk{folder: f, root: root, all: all}
+	if err := w.walk(); err != nil {
+		if errors.Is(err, unix.ENOTDIR) {
+			return fmt.Errorf("manifest: %s is not a directory", f.dir)
 		}
-		hidden := path != root && strings.HasPrefix(entry.Name(), ".")
-		if entry.IsDir() {
-			if hidden {
-				return fs.SkipDir
-			}
-			dirs = append(dirs, path)
-			return nil
-		}
-		if !hidden && isManifest(path) {
-			name, _ := filepath.Rel(root, path)
-			names = append(names, name)
-		}
-		return nil
-	})
-	if err != nil {
 		return fmt.Errorf("manifest: %w", err)
 	}
-	if len(dirs) == 0 {
-		return fmt.Errorf("manifest: %s is not a directory", f.dir)
-	}
-	f.root, f.dirs = root, dirs
-	f.look(names, now, all)
-	if seen := slices.Sorted(slices.Values(names)); len(seen) < len(f.files) {
-		for name := range f.files {
-			if _, ok := slices.BinarySearch(seen, name); !ok {
+	f.root, f.dirs = root, w.dirs
+	if w.known < len(f.files) {
+		for name, x := range f.files {
+			if x.scan != f.scans {
 				f.note(name, content{gone: true}, now)
 			}
 		}
 	}
+	f.look(w.names, now, all)
 	return nil
 }
 
@@ -198,19 +178,22 @@ type fileState struct {
 	size, modified int64
 }
 
-// stat follows links, as those of ConfigMap volumes. Unlike os.Stat it leaves next to
-// nothing behind, at every look, of every file.
+// stat follows links, as those of ConfigMap volumes.
 func stat(path string) (state fileState, directory bool, err error) {
-	var s syscall.Stat_t
+	var s unix.Stat_t
 	for {
-		if err = syscall.Stat(path, &s); err != syscall.EINTR {
+		if err = unix.Stat(path, &s); err != unix.EINTR {
 			break
 		}
 	}
 	if err != nil {
 		return fileState{}, false, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
-	return fileState{s.Dev, s.Ino, s.Size, s.Mtim.Nano()}, s.Mode&syscall.S_IFMT == syscall.S_IFDIR, nil
+	return stateOf(&s), s.Mode&unix.S_IFMT == unix.S_IFDIR, nil
+}
+
+func stateOf(s *unix.Stat_t) fileState {
+	return fileState{uint64(s.Dev), s.Ino, s.Size, s.Mtim.Nano()}
 }
 
 func readFile(path string) ([]byte, error) {
