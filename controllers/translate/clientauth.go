@@ -62,11 +62,9 @@ func (b *hostBuild) demand(claims []*claim, declared bool) *snapshot.ClientAuth 
 		return nil
 	}
 	if !declared {
-		if !winner.covered {
-			b.closed = true
-			b.judge(Verdict{Level: Refused, Reason: ClientAuthWithoutTLS, Origin: winner.at(winner.clientAuthField())},
-				"Client certificates are demanded for %s, and no spec.tls of this Ingress lists it, so there is no handshake to ask for one; the host answers 503. List the host in spec.tls, or remove the annotation.", b.hostText())
-		}
+		b.closed = true
+		b.judge(Verdict{Level: Refused, Reason: ClientAuthWithoutTLS, Origin: winner.at(winner.clientAuthField())},
+			"Client certificates are demanded for %s, and no spec.tls of this Ingress lists it, so there is no handshake to ask for one; the host answers 503. List the host in spec.tls, or remove the annotation.", b.hostText())
 		return nil
 	}
 	auth := b.compileDemand(winner)

@@ -75,7 +75,7 @@ func (b *hostBuild) build(claims []*claim) {
 	host := &snapshot.Host{
 		Name:   b.name,
 		Origin: claims[0].at(claims[0].field),
-		TLS:    b.tls(claims),
+		TLS:    cmp.Or(b.tls(claims), b.coveredTLS(claims)),
 	}
 	if auth := b.demand(claims, host.TLS != nil); host.TLS != nil {
 		host.TLS.ClientAuth = auth

@@ -30,12 +30,37 @@ func (b *hostBuild) tls(claims []*claim) *snapshot.TLS {
 	}
 	b.judgeTLSConflict(winner, losers)
 	b.judgeTLSSettings(winner, claims)
+	return b.declaredBy(winner)
+}
+
+// declaredBy is how c, which declares the host, has it served.
+func (b *hostBuild) declaredBy(c *claim) *snapshot.TLS {
 	return &snapshot.TLS{
-		Origin:       winner.at(winner.tls[0].field),
-		Certificates: b.certificates(winner),
-		Policy:       b.tlsPolicy(winner),
-		NoHTTP2:      !winner.settings.HTTP2,
+		Origin:       c.at(c.tls[0].field),
+		Certificates: b.certificates(c),
+		Policy:       b.tlsPolicy(c),
+		NoHTTP2:      !c.settings.HTTP2,
 	}
+}
+
+// coveredTLS is tls for a host that no claim declares and of which client certificates
+// are demanded by one whose Ingress declares the wildcard above it: nil, if it is
+// none of these. The host is then declared as the wildcard is. Without that the demand
+// would be at the mercy of who decides about the wildcard, which may be another
+// Ingress that demands nothing, or something else.
+func (b *hostBuild) coveredTLS(claims []*claim) *snapshot.TLS {
+	i := slices.IndexFunc(claims, (*claim).demandsClientAuth)
+	if i < 0 || !claims[i].covered || claims[i].ingress.clientAuthBroken {
+		return nil
+	}
+	declaring := *claims[i]
+	_, parent, _ := strings.Cut(b.name, ".")
+	for _, c := range declaring.ingress.claims {
+		if c.host == "*."+parent {
+			declaring.tls = c.tls
+		}
+	}
+	return b.declaredBy(&declaring)
 }
 
 // sameSecrets reports whether a and b name the same Secrets for the host, as the
