@@ -17,6 +17,10 @@ import (
 // is cut off, so that a record has a bounded size.
 const maxValue = 2048
 
+// maxList is the most bytes of a list before its last value: several times what
+// clients send. The rest is left out, and "…" in its place.
+const maxList = 8 << 10
+
 // A record is one line in the making. Fields without a value are left out, and so
 // are those that are not wanted.
 type record struct {
@@ -109,9 +113,14 @@ func (r *record) list(key string, n int, value func(int) string) {
 	if r.format == JSON {
 		r.buf = append(r.buf, '[')
 	}
+	begun := len(r.buf)
 	for i := range n {
 		if i > 0 {
 			r.buf = append(r.buf, ',')
+		}
+		if len(r.buf)-begun > maxList {
+			r.buf = appendValue(r.buf, r.format, "…")
+			break
 		}
 		r.buf = appendValue(r.buf, r.format, value(i))
 	}
