@@ -74,9 +74,10 @@ unit:
 	@$(GO) test -count=1 -run 'Alloc|Idle|Memory|Garbage' ./dataplane/... 2>&1 | { grep -v -E '^ok|no test files' || true; }
 
 .PHONY: generate
-generate: ## Rewrite what is generated from the types of api/v1alpha1 and from config: DeepCopy, config/crd, config/install.yaml.
+generate: ## Rewrite what is generated from the types of api/v1alpha1 and from config: DeepCopy, config/crd and its copy in the chart, config/install.yaml.
 	@gen="$$(hack/tools/build controller-gen)/controller-gen"; \
 	  "$$gen" object paths=./api/v1alpha1 && "$$gen" crd paths=./api/v1alpha1 output:crd:artifacts:config=config/crd
+	@cp config/crd/cardea.dev_ingressclassparameters.yaml charts/cardea/files/
 	@{ echo "# Generated from config by make generate; do not edit."; "$$(hack/tools/build kubectl)/kubectl" kustomize config; } >config/install.yaml
 
 .PHONY: generated
@@ -84,7 +85,8 @@ generated: ## Fail if something generated is not what its source says.
 	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && gen="$$(hack/tools/build controller-gen)/controller-gen" && \
 	  "$$gen" object paths=./api/v1alpha1 output:object:dir="$$out" && "$$gen" crd paths=./api/v1alpha1 output:crd:dir="$$out" && \
 	  diff -u api/v1alpha1/zz_generated.deepcopy.go "$$out/zz_generated.deepcopy.go" && \
-	  diff -u config/crd/cardea.dev_ingressclassparameters.yaml "$$out/cardea.dev_ingressclassparameters.yaml" || \
+	  diff -u config/crd/cardea.dev_ingressclassparameters.yaml "$$out/cardea.dev_ingressclassparameters.yaml" && \
+	  diff -u charts/cardea/files/cardea.dev_ingressclassparameters.yaml "$$out/cardea.dev_ingressclassparameters.yaml" || \
 	  { echo "run make generate"; exit 1; }
 	@$(GO) mod tidy -diff
 	@$(GO) mod verify >/dev/null

@@ -76,7 +76,7 @@ func withoutDefinition(manifest string) string {
 }
 
 // TestDefinition holds that the chart's definition of IngressClassParameters is
-// that of config/crd (a symbolic link), and that it stays when the release goes.
+// that of config/crd (`make generate` copies it), and that it stays when the release goes.
 func TestDefinition(t *testing.T) {
 	want, err := os.ReadFile(filepath.Join(root, "config/crd/cardea.dev_ingressclassparameters.yaml"))
 	if err != nil {

@@ -17,8 +17,9 @@ Flags. What values say comes first; controller.extraArgs may say otherwise.
 {{- $c := .Values.controller }}
 {{- $config := $c.config | default dict }}
 {{- $args := dict }}
-{{- $_ := set $args "http-addr" (printf ":%v" $c.containerPort.http) }}
-{{- $_ := set $args "https-addr" (printf ":%v" $c.containerPort.https) }}
+{{- $ports := include "cardea.ports" . | fromYaml }}
+{{- $_ := set $args "http-addr" (printf ":%v" (int $ports.http)) }}
+{{- $_ := set $args "https-addr" (printf ":%v" (int $ports.https)) }}
 {{- $_ := set $args "admin-addr" (printf "%s:%v" $c.healthCheckHost $c.metrics.port) }}
 {{- if ne (int $c.service.ports.https) 443 }}
 {{- $_ := set $args "external-https-port" $c.service.ports.https }}

@@ -73,6 +73,28 @@ started with Cardea's flags, the chart's own is (a note says so).
 {{- end }}
 
 {{/*
+The ports that the process listens on. In the network of the node a port of the
+container is that of the node: Kubernetes demands that hostPort and containerPort are
+the same there.
+*/}}
+{{- define "cardea.ports" -}}
+{{- $c := .Values.controller }}
+{{- if and $c.hostNetwork $c.hostPort.enabled }}
+{{- toYaml $c.hostPort.ports }}
+{{- else }}
+{{- toYaml $c.containerPort }}
+{{- end }}
+{{- end }}
+
+{{/*
+"yes" if one of them needs a right: below 1024.
+*/}}
+{{- define "cardea.lowPorts" -}}
+{{- $ports := include "cardea.ports" . | fromYaml }}
+{{- if or (lt (int $ports.http) 1024) (lt (int $ports.https) 1024) }}yes{{ end }}
+{{- end }}
+
+{{/*
 Where things are.
 */}}
 {{- define "cardea.scopeNamespace" -}}
@@ -150,9 +172,10 @@ ValidatingWebhookConfiguration.
 {{- $c := .Values.controller }}
 {{- $w := $c.admissionWebhooks | default dict }}
 {{- if $w.enabled }}
-{{- range list $c.containerPort.http $c.containerPort.https $c.metrics.port }}
+{{- $ports := include "cardea.ports" . | fromYaml }}
+{{- range list $ports.http $ports.https $c.metrics.port }}
 {{- if eq (int .) (int $w.port) }}
-{{- fail (printf "controller.admissionWebhooks.port %v: want a port of its own; controller.containerPort or controller.metrics has this one" $w.port) }}
+{{- fail (printf "controller.admissionWebhooks.port %v: want a port of its own; controller.containerPort, controller.hostPort or controller.metrics has this one" $w.port) }}
 {{- end }}
 {{- end }}
 {{- print "yes" }}

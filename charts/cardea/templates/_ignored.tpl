@@ -9,19 +9,19 @@ controller.admissionWebhooks.patch.enabled|no job makes or patches certificates
 controller.allowSnippetAnnotations|snippets are never run
 controller.configMapNamespace|the ConfigMap is in the namespace of the release; controller.extraArgs.configmap names another
 controller.customTemplate.configMapName|there is no template
-controller.disableLeaderElection|traffic does not depend on it
-controller.enableMimalloc|there is no malloc
-controller.enableTopologyAwareRouting|endpoints are chosen by load
-controller.existingPsp|Kubernetes has no PodSecurityPolicy any more
-controller.extraModules|there are no modules; OpenTelemetry included
+controller.disableLeaderElection|the leader writes status and keys only; traffic does not depend on it
+controller.enableMimalloc|Go has its own allocator
+controller.enableTopologyAwareRouting|all ready endpoints are used in turn
+controller.existingPsp|Kubernetes has no PodSecurityPolicy since 1.25
+controller.extraModules|nginx modules cannot be loaded
 controller.healthCheckPath|the paths are /livez and /readyz
 controller.image.chroot|the image holds one program and no shell
 controller.ingressClassByName|classes are found by their controller
 controller.keda.enabled|write a ScaledObject for the Deployment, or use controller.autoscaling
-controller.lifecycle|pods drain by themselves when they are told to end; there is nothing to run before
+controller.lifecycle|no preStop hook is needed: a pod drains by itself
 controller.maxmindLicenseKey|GeoIP is not supported
 controller.opentelemetry.enabled|traces are not supported
-controller.podSecurityPolicy|Kubernetes has none any more
+controller.podSecurityPolicy|Kubernetes has no PodSecurityPolicy since 1.25
 controller.proxySetHeaders|request headers for all Ingresses are not supported
 controller.scope.namespaceSelector|one namespace or all are served; set controller.scope.namespace
 controller.service.nodePorts.tcp|only HTTP and TLS are served
@@ -30,7 +30,7 @@ controller.tcp|only HTTP and TLS are served
 controller.udp|only HTTP and TLS are served
 defaultBackend.enabled|make an Ingress with spec.defaultBackend instead
 dhParam|Go has no key exchange with DH parameters
-podSecurityPolicy.enabled|Kubernetes has none any more
+podSecurityPolicy.enabled|Kubernetes has no PodSecurityPolicy since 1.25
 portNamePrefix|only HTTP and TLS are served
 tcp|only HTTP and TLS are served
 udp|only HTTP and TLS are served
@@ -69,7 +69,29 @@ One line for each thing that was set and has no effect.
 controller.extraArgs.{{ $flag }}: Cardea has no such flag
 {{- end }}
 {{- end }}
+{{- range list "affinity" "topologySpreadConstraints" }}
+{{- if contains "app.kubernetes.io/name: ingress-nginx" (toYaml (index $root.Values.controller .)) }}
+controller.{{ . }}: it selects the pods of ingress-nginx; those of Cardea have app.kubernetes.io/name: {{ include "cardea.name" $root }}
+{{- end }}
+{{- end }}
+{{- if contains "nginx_ingress_controller_" (toYaml .Values.controller.metrics.prometheusRule.rules) }}
+controller.metrics.prometheusRule.rules: they name metrics of ingress-nginx (nginx_ingress_controller_…), which Cardea does not have
+{{- end }}
 {{- if include "cardea.imageIsForeign" . }}
 controller.image: it names ingress-nginx; {{ include "cardea.image" . }} runs
+{{- end }}
+{{- end }}
+
+{{/*
+The keys of controller.config that close all paths, because Cardea does not have what
+they restrict access by; a test holds the list equal to the program's.
+*/}}
+{{- define "cardea.closingKeys" -}}
+{{- $root := . }}
+{{- range list "block-referers" "block-user-agents" "enable-modsecurity" "enable-owasp-modsecurity-crs" "global-auth-snippet" "global-auth-url" "http-snippet" "location-snippet" "modsecurity-snippet" "server-snippet" }}
+{{- $value := index ($root.Values.controller.config | default dict) . | toString }}
+{{- if not (has $value (list "" "<nil>" "false")) }}
+{{ . }}
+{{- end }}
 {{- end }}
 {{- end }}

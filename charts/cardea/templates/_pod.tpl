@@ -21,7 +21,7 @@ Sysctls; ports below 1024 need one, since the process has no capability.
 {{- define "cardea.sysctls" -}}
 {{- $c := .Values.controller }}
 {{- $sysctls := deepCopy ($c.sysctls | default dict) }}
-{{- if and (not $c.hostNetwork) (or (lt (int $c.containerPort.http) 1024) (lt (int $c.containerPort.https) 1024)) }}
+{{- if and (not $c.hostNetwork) (include "cardea.lowPorts" .) }}
 {{- $key := "net.ipv4.ip_unprivileged_port_start" }}
 {{- if not (hasKey $sysctls $key) }}
 {{- $_ := set $sysctls $key (toString (min (int $c.containerPort.http) (int $c.containerPort.https))) }}
@@ -56,6 +56,7 @@ The pod template of Deployment and DaemonSet.
 */}}
 {{- define "cardea.podTemplate" -}}
 {{- $c := .Values.controller -}}
+{{- $ports := include "cardea.ports" . | fromYaml -}}
 metadata:
   labels:
     {{- include "cardea.selectorLabels" . | nindent 4 }}
@@ -138,13 +139,13 @@ spec:
         {{- end }}
       ports:
         - name: http
-          containerPort: {{ $c.containerPort.http }}
+          containerPort: {{ $ports.http }}
           protocol: TCP
           {{- if $c.hostPort.enabled }}
           hostPort: {{ $c.hostPort.ports.http }}
           {{- end }}
         - name: https
-          containerPort: {{ $c.containerPort.https }}
+          containerPort: {{ $ports.https }}
           protocol: TCP
           {{- if $c.hostPort.enabled }}
           hostPort: {{ $c.hostPort.ports.https }}
