@@ -99,6 +99,9 @@ func (s *Server) Serve(conn net.Conn, info *outcome.Conn) {
 			c.handOver()
 			return
 		}
+		if info.TLS != nil {
+			growStack(-1)
+		}
 		c.requests++
 		info.Requests = c.requests
 		keep = c.exchange()

@@ -72,9 +72,7 @@ func benchVisits(b *testing.B, addr string) {
 func BenchmarkIdle(b *testing.B) {
 	idle := func(b *testing.B, addr string) {
 		cfg := client("ec.example.com")
-		var before, after runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
+		before := collected()
 		var open []net.Conn
 		for b.Loop() {
 			c := tls.Client(must(net.Dial("tcp", addr)), cfg)
@@ -83,10 +81,7 @@ func BenchmarkIdle(b *testing.B) {
 			}
 			open = append(open, c)
 		}
-		runtime.GC()
-		runtime.ReadMemStats(&after)
-		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(len(open)), "heap-B/conn")
-		b.ReportMetric(float64(after.StackInuse-before.StackInuse)/float64(len(open)), "stack-B/conn")
+		reportGrowth(b, before, len(open))
 		for _, c := range open {
 			c.Close()
 		}
@@ -110,6 +105,33 @@ func BenchmarkIdle(b *testing.B) {
 		})
 		idle(b, w.l.Addr().String())
 	})
+}
+
+// collected returns what memory is in use once the garbage is gone.
+func collected() (m runtime.MemStats) {
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m
+}
+
+// reportGrowth reports what each of conns connections has added since before.
+func reportGrowth(b *testing.B, before runtime.MemStats, conns int) {
+	after := collected()
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(conns), "heap-B/conn")
+	b.ReportMetric(float64(after.StackInuse-before.StackInuse)/float64(conns), "stack-B/conn")
+}
+
+// BenchmarkSilent is what a TLS connection holds on which the client has sent
+// nothing, the client's end included.
+func BenchmarkSilent(b *testing.B) {
+	w := newWorld(b, func(cfg *Config) { cfg.Sink = outcome.Sink{} })
+	before, open := collected(), 0
+	for b.Loop() {
+		w.dial()
+		open++
+	}
+	w.until(func() bool { return w.l.handshakes.Load() == int64(open) })
+	reportGrowth(b, before, open)
 }
 
 // BenchmarkRead is what the connection adds to a read of a plain one.

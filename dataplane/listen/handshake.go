@@ -109,6 +109,10 @@ func (c *conn) shake(tc *tls.Conn) (ok bool) {
 	if !h.begun {
 		_ = c.Conn.SetReadDeadline(c.info.Accepted.Add(bounds.firstByte))
 	}
+	// A client that sends nothing holds no more than a goroutine in its first frames.
+	// An error shows at the first read, too.
+	_ = c.AwaitInput()
+	growStack(-1)
 	h.running = true
 	err := tc.Handshake()
 	h.running = false
