@@ -60,6 +60,8 @@ type served struct {
 	tls    *snapshot.TLS
 	policy *snapshot.TLSPolicy
 	cert   *snapshot.Certificate
+	// groups, if not nil, are those of the policy that this client is served from.
+	groups []tls.CurveID
 	// security is the digest that tickets are bound to.
 	security snapshot.Security
 }
@@ -76,6 +78,11 @@ func (cs *configs) of(s *served, protos []string) (*tls.Config, *clientAuth) {
 		// asked.
 		cfg = cfg.Clone()
 		cfg.NextProtos = nil
+	}
+	if s.groups != nil {
+		// Its tickets are those of the shared Config, which makes and reads them.
+		cfg = cfg.Clone()
+		cfg.CurvePreferences = s.groups
 	}
 	return cfg, m.auth
 }

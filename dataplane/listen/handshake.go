@@ -175,6 +175,7 @@ func (l *Listener) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		return nil, h.refuse(no)
 	}
 	s.cert = h.Certificate
+	s.groups = cheaper(hello, s.policy)
 	cfg, auth := l.configs.of(&s, hello.SupportedProtos)
 	h.auth = auth
 	return cfg, nil
