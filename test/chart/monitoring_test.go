@@ -36,6 +36,9 @@ func TestQueries(t *testing.T) {
 			continue
 		}
 		check(t, q, expr, have)
+		if strings.HasPrefix(q.place, "panel ") {
+			checkRatios(t, q, expr)
+		}
 	}
 }
 
@@ -50,16 +53,20 @@ func check(t *testing.T, q query, expr parser.Expr, have series) {
 		if !ok {
 			return nil
 		}
-		names, ok := have[v.Name]
-		if !ok {
-			t.Errorf("%s: there is no metric %s", q.place, v.Name)
-			return nil
-		}
-		maps.Copy(known, names)
-		for _, m := range v.LabelMatchers {
-			if m.Name != "__name__" && !names[m.Name] && !slices.Contains(targetLabels, m.Name) {
-				t.Errorf("%s: %s has no label %s", q.place, v.Name, m.Name)
+		for _, metric := range metricsOf(v) {
+			names, ok := have[metric]
+			if !ok {
+				t.Errorf("%s: there is no metric %s", q.place, metric)
+				continue
 			}
+			maps.Copy(known, names)
+			for _, m := range v.LabelMatchers {
+				if m.Name != "__name__" && !names[m.Name] && !slices.Contains(targetLabels, m.Name) {
+					t.Errorf("%s: %s has no label %s", q.place, metric, m.Name)
+				}
+			}
+		}
+		for _, m := range v.LabelMatchers {
 			if m.Name == "reason" {
 				checkReasons(t, q, m.Value)
 			}
@@ -90,6 +97,17 @@ func check(t *testing.T, q query, expr parser.Expr, have series) {
 	use(q.labels, "a text")
 }
 
+// metricsOf returns the metrics that v selects: the one that it names, or those
+// that it lists for __name__.
+func metricsOf(v *parser.VectorSelector) (all []string) {
+	for _, m := range v.LabelMatchers {
+		if m.Name == "__name__" {
+			all = append(all, strings.Split(m.Value, "|")...)
+		}
+	}
+	return all
+}
+
 // checkReasons holds that reasons are of the closed lists. Those that end in .* are
 // prefixes.
 func checkReasons(t *testing.T, q query, pattern string) {
@@ -113,6 +131,37 @@ func readText(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// checkRatios holds that a share of what there is has a value, 0, where nothing of
+// the kind has happened yet: without that a panel of an install in good health says
+// that there is no data.
+func checkRatios(t *testing.T, q query, expr parser.Expr) {
+	t.Helper()
+	parser.Inspect(expr, func(n parser.Node, _ []parser.Node) error {
+		ratio, ok := n.(*parser.BinaryExpr)
+		if !ok || ratio.Op != parser.DIV {
+			return nil
+		}
+		if whole := matchers(ratio.RHS); whole == 0 || matchers(ratio.LHS) <= whole {
+			return nil // a change of unit, or two counts of the same things
+		}
+		if part, ok := ratio.LHS.(*parser.ParenExpr); !ok || !strings.HasSuffix(part.String(), " or vector(0))") {
+			t.Errorf("%s: want (… or vector(0)) / …, got %s", q.place, ratio)
+		}
+		return nil
+	})
+}
+
+// matchers counts by how many labels the series of expr are selected.
+func matchers(expr parser.Expr) (n int) {
+	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
+		if v, ok := node.(*parser.VectorSelector); ok {
+			n += len(v.LabelMatchers)
+		}
+		return nil
+	})
+	return n
 }
 
 var (
@@ -178,6 +227,12 @@ type dashboard struct {
 		Title, Type, Description string
 		GridPos                  struct{ X, Y, W, H int }
 		Targets                  []struct{ Expr, LegendFormat string }
+		FieldConfig              struct {
+			Defaults struct {
+				Unit, NoValue string
+				Thresholds    *struct{ Steps []any }
+			}
+		}
 	}
 }
 
@@ -209,6 +264,13 @@ func dashboardQueries(t *testing.T) (queries []query) {
 		}
 		if p.Type != "row" && (p.Description == "" || len(p.Targets) == 0) {
 			t.Errorf("panel %q: want a description and an expression", p.Title)
+		}
+		if unit := p.FieldConfig.Defaults.Unit; unit == "" && (p.Type == "stat" || p.Type == "timeseries") {
+			t.Errorf("panel %q: want a unit", p.Title)
+		}
+		// Grafana colours everything from 80 red where a panel does not say better.
+		if d := p.FieldConfig.Defaults; p.Type == "stat" && (d.Thresholds == nil || d.NoValue == "") {
+			t.Errorf("panel %q: want thresholds, and a text for no value", p.Title)
 		}
 		for _, target := range p.Targets {
 			expr := replace.Replace(target.Expr)
