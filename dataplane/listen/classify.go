@@ -45,8 +45,9 @@ func (c *conn) classify(err error) failure {
 		} else if !h.begun {
 			f.reason = outcome.TimeoutSilent
 		}
-	case h.records.alerted && !f.alerted && (f.reason == outcome.BadHello || h.records.alert == alertUserCanceled):
-		// crypto/tls did not understand the alert, or passed over it.
+	case h.records.alerted && !f.alerted && (f.reason == outcome.BadHello || h.records.alert == alertUserCanceled && left(f.reason)):
+		// crypto/tls did not understand the alert, or passed over it and the client
+		// meant it.
 		f.alert, f.alerted = h.records.alert, true
 		if f.reason = f.alert.reason(); f.alert == alertCloseNotify {
 			f.reason = outcome.EOF
@@ -59,6 +60,10 @@ func (c *conn) classify(err error) failure {
 	}
 	return f
 }
+
+// left reports whether a handshake that failed for that reason was ended by a client
+// that left.
+func left(reason outcome.Reason) bool { return reason == outcome.EOF || reason == outcome.Reset }
 
 // failureOf is what err says by its type alone; reason is "" if it says nothing.
 func failureOf(err error) failure {
