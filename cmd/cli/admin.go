@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -87,6 +88,9 @@ func reply(w http.ResponseWriter, text string) {
 func listenError(flag, addr string, err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		err = op.Err
+	}
+	if errors.Is(err, syscall.EACCES) {
+		err = fmt.Errorf("%w: the process may not use ports below net.ipv4.ip_unprivileged_port_start (1024, as a rule)", err)
 	}
 	return fmt.Errorf("--%s %s: %w", flag, addr, err)
 }

@@ -38,7 +38,9 @@ func newCheck() *cobra.Command {
 		Example: text(`
 			cardea check --manifests ./manifests
 			cardea check --manifests ./manifests --fail-on warning -o json
-			cardea check --kubeconfig ~/.kube/config`),
+			cardea check --kubeconfig ~/.kube/config
+			# What would become of the Ingresses of ingress-nginx
+			cardea check --class nginx --controller-name k8s.io/ingress-nginx --configmap ingress-nginx/ingress-nginx-controller`),
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			least, err := parseLevel(failOn)
@@ -77,7 +79,7 @@ func newCheck() *cobra.Command {
 	f.StringVar(&dir, "manifests", "", "Folder of Kubernetes YAML to check.")
 	f.StringVar(&kubeconfig, "kubeconfig", "", "Kubeconfig file of the cluster to check.")
 	f.StringVar(&namespace, "watch-namespace", "", "Namespace of the cluster to check; all without it.")
-	f.StringVar(&failOn, "fail-on", "refused", "Least verdict that makes the exit code 1: info, warning or refused.")
+	f.StringVar(&failOn, "fail-on", "refused", "Lowest level of verdict that makes the exit code 1: info, warning or refused.")
 	f.StringVarP(&output, "output", "o", "text", "Format of the report: text or json.")
 	s.bindClass(f)
 	return cmd
@@ -266,6 +268,13 @@ func (r *report) print(w io.Writer) error {
 	var b strings.Builder
 	for _, v := range r.Verdicts {
 		fmt.Fprintf(&b, "\n%s  %s\n    %s: %s\n", strings.ToUpper(v.Level), strings.Join(present(v.File, v.Object, v.Field), " "), v.Reason, v.Message)
+	}
+	if len(r.Verdicts) > 0 {
+		count := map[translate.Level]int{}
+		for _, v := range r.Verdicts {
+			count[v.level]++
+		}
+		fmt.Fprintf(&b, "\nVerdicts: %d refused, %d warning, %d info\n", count[translate.Refused], count[translate.Warning], count[translate.Info])
 	}
 	for _, u := range r.Unreadable {
 		fmt.Fprintf(&b, "\nUNREADABLE  %s\n", u)

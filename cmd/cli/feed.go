@@ -103,6 +103,7 @@ func (f *feed) set(o manifest.Object, now time.Time) {
 		f.foreign.set(nameOf(o), o)
 		f.translator.SetIngress(o)
 	case *networkingv1.IngressClass:
+		f.foreign.setClass(o.Name, o.Spec.Controller)
 		f.translator.SetClass(o)
 	case *v1alpha1.IngressClassParameters:
 		f.translator.SetParameters(o)
@@ -130,6 +131,7 @@ func (f *feed) remove(o manifest.Object, now time.Time) {
 		f.foreign.set(name, nil)
 		f.translator.DeleteIngress(name)
 	case *networkingv1.IngressClass:
+		f.foreign.setClass(name.Name, "")
 		f.translator.DeleteClass(name.Name)
 	case *v1alpha1.IngressClassParameters:
 		f.translator.DeleteParameters(name.Name)

@@ -61,7 +61,7 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.DurationVar(&s.tlsReloadInterval, "tls-reload-interval", files.DefaultInterval, "How often these files are looked at where nothing tells of a change.")
 	f.StringVar(&s.tlsOnRotate, "tls-on-rotate", "keep", "What becomes of connections whose certificate is replaced: keep lets them go on, drain asks their clients to connect anew.")
 	f.StringVar(&s.logFormat, "log-format", "json", "Format of all logs: json or text.")
-	f.StringVar(&s.logLevel, "log-level", "info", "Least level of the program's own log: debug, info, warn or error.")
+	f.StringVar(&s.logLevel, "log-level", "info", "Lowest level of the program's own log: debug, info, warn or error.")
 	f.BoolVar(&s.accessLog, "access-log", true, "Write a record for every request to the standard output.")
 	f.BoolVar(&s.logQuery, "log-query", false, "Write query strings into the access log; they often hold tokens.")
 	f.StringVar(&s.handshakeLog, "handshake-log", "all", "TLS handshakes to write a record for to the standard output: all, failures or off.")

@@ -209,7 +209,14 @@ func logJudgement(log *slog.Logger, judgement any, over bool) {
 		case j.Level == manifest.Warning:
 			level = slog.LevelWarn
 		}
-		log.Log(context.Background(), level, j.String(), "file", place, "object", j.Object, "field", j.Field)
+		about := []any{"file", place}
+		if j.Object != "" {
+			about = append(about, "object", j.Object)
+		}
+		if j.Field != "" {
+			about = append(about, "field", j.Field)
+		}
+		log.Log(context.Background(), level, j.String(), about...)
 	case translate.Verdict:
 		switch {
 		case over:

@@ -18,17 +18,20 @@ import (
 // list of those that are served is the same.
 type foreigners struct {
 	ingresses map[types.NamespacedName]*networkingv1.Ingress
-	changed   map[types.NamespacedName]struct{}
-	served    []types.NamespacedName
-	verdicts  map[types.NamespacedName]translate.Verdict
-	list      []translate.Verdict
+	// controllers are those of the IngressClasses that there are, by class.
+	controllers map[string]string
+	changed     map[types.NamespacedName]struct{}
+	served      []types.NamespacedName
+	verdicts    map[types.NamespacedName]translate.Verdict
+	list        []translate.Verdict
 }
 
 func newForeigners() foreigners {
 	return foreigners{
-		ingresses: make(map[types.NamespacedName]*networkingv1.Ingress),
-		changed:   make(map[types.NamespacedName]struct{}),
-		verdicts:  make(map[types.NamespacedName]translate.Verdict),
+		ingresses:   make(map[types.NamespacedName]*networkingv1.Ingress),
+		controllers: make(map[string]string),
+		changed:     make(map[types.NamespacedName]struct{}),
+		verdicts:    make(map[types.NamespacedName]translate.Verdict),
 	}
 }
 
@@ -38,6 +41,21 @@ func (f *foreigners) set(name types.NamespacedName, in *networkingv1.Ingress) {
 		delete(f.ingresses, name)
 	} else {
 		f.ingresses[name] = in
+	}
+}
+
+// setClass takes in the controller of an IngressClass; "" if the class is gone.
+func (f *foreigners) setClass(class, controller string) {
+	if f.controllers[class] == controller {
+		return
+	}
+	if f.controllers[class] = controller; controller == "" {
+		delete(f.controllers, class)
+	}
+	for name, in := range f.ingresses {
+		if classOf(in) == class {
+			f.changed[name] = struct{}{}
+		}
 	}
 }
 
@@ -61,7 +79,7 @@ func (f *foreigners) judge(served []types.NamespacedName) []translate.Verdict {
 			delete(f.verdicts, name)
 			continue
 		}
-		v := foreignVerdict(in)
+		v := f.verdict(in)
 		touched = touched || f.verdicts[name] != v
 		f.verdicts[name] = v
 	}
@@ -79,18 +97,28 @@ func sameSlice[T any](a, b []T) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
-func foreignVerdict(in *networkingv1.Ingress) translate.Verdict {
-	class := "it names no class"
-	if in.Spec.IngressClassName != nil {
-		class = fmt.Sprintf("its class is %q", *in.Spec.IngressClassName)
-	} else if c, ok := in.Annotations[annotationClass]; ok {
-		class = fmt.Sprintf("its class is %q", c)
+func (f *foreigners) verdict(in *networkingv1.Ingress) translate.Verdict {
+	class := classOf(in)
+	why := fmt.Sprintf("its class is %q, and there is no IngressClass of that name; --class says which class is served without one", class)
+	if controller := f.controllers[class]; controller != "" {
+		why = fmt.Sprintf("its class is %q, whose controller is %s; --controller-name says whose classes are served", class, controller)
+	}
+	if class == "" {
+		why = "it names no class, and no IngressClass is the default; --watch-ingress-without-class serves it nevertheless"
 	}
 	return translate.Verdict{
 		Level: translate.Info, Reason: "ClassNotServed",
 		Origin:  snapshot.Origin{Kind: "Ingress", Namespace: in.Namespace, Name: in.Name, UID: string(in.UID)},
-		Message: "The Ingress is not served: " + class + ", and that is not one of those of --class and --controller-name.",
+		Message: "The Ingress is not served: " + why + ".",
 	}
+}
+
+// classOf returns the class that an Ingress names, "" if none.
+func classOf(in *networkingv1.Ingress) string {
+	if in.Spec.IngressClassName != nil {
+		return *in.Spec.IngressClassName
+	}
+	return in.Annotations[annotationClass]
 }
 
 const annotationClass = "kubernetes.io/ingress.class"

@@ -49,6 +49,7 @@ func (c *conn) classify(err error) failure {
 		// crypto/tls did not understand the alert, or passed over it and the client
 		// meant it.
 		f.alert, f.alerted = h.records.alert, true
+		f.err = opRemoteAlert + ": " + f.alert.String()
 		if f.reason = f.alert.reason(); f.alert == alertCloseNotify {
 			f.reason = outcome.EOF
 		}

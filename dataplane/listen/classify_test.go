@@ -234,8 +234,8 @@ func TestRow5Failures(t *testing.T) {
 			if want := (snapshot.Origin{}); tt.host != "" && h.Ingress != ingressOf(tt.host) || tt.host == "" && h.Ingress != want {
 				t.Errorf("Ingress = %v, want that of host %q", h.Ingress, tt.host)
 			}
-			if h.Err == "" {
-				t.Error(`Err = "", want a text`)
+			if h.Err == "" || tt.alert != "" && strings.HasPrefix(h.Err, opLocalAlert) {
+				t.Errorf("Err = %q, want a text about the client's alert %q, if it sent one", h.Err, tt.alert)
 			}
 			// An alert in the clear is the last that the client got.
 			if n := len(got) - 7; n >= 0 && got[n] == 21 && h.AlertSent != alert(got[n+6]).String() {
