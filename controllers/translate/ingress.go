@@ -376,8 +376,9 @@ func (in *ingress) readAnnotations(annotations map[string]string, defaults *anno
 
 // closable reports whether a protecting annotation has anything to protect: ACME
 // challenge paths are exempt, and all that the solver Ingress of an ACME client
-// has.
+// has. An Ingress without any path may protect those of others on its hosts.
 func (in *ingress) closable() bool {
+	solver := false
 	for i := range in.claims {
 		if in.claims[i].fallback != nil {
 			return true
@@ -386,7 +387,8 @@ func (in *ingress) closable() bool {
 			if !p.challenge {
 				return true
 			}
+			solver = true
 		}
 	}
-	return len(in.claims) == 0
+	return !solver
 }
