@@ -229,17 +229,21 @@ func markdown() string {
 
 <!-- Generated from the table in api/configmap by "go test ./api/configmap -update". -->
 
-` + "`--configmap NAMESPACE/NAME`" + ` names a ConfigMap with settings for all Ingresses, as ingress-nginx has one: of the cluster with ` + "`cardea controller`" + `, of the folder with
-` + "`cardea serve`, `check` and `explain`" + `. A change is in force within a fraction of a second.
+Cardea reads the ConfigMap of ingress-nginx, so that settings for all Ingresses need not be written anew. With the chart, put its keys into ` + "`controller.config`" + `; without it, name the ConfigMap
+with ` + "`--configmap NAMESPACE/NAME`" + ` (` + "`cardea serve`, `check` and `explain`" + ` read it from the folder). See first what would become of each key:
 
-It is there for those who come from ingress-nginx. What the [parameters](parameters.md) of a class say goes before what the ConfigMap says, and that before the defaults and
-the flags. The TLS policy of a class that has parameters is that of the parameters, even if they say nothing of it; the owner of the ConfigMap is told. Annotations of an Ingress go before all of them.
+` + "```sh" + `
+cardea check --kubeconfig ~/.kube/config --configmap ingress-nginx/ingress-nginx-controller --class nginx --controller-name k8s.io/ingress-nginx
+` + "```" + `
 
-A value that cannot be used has the default instead, unless the key *protects*: then the paths of all Ingresses answer 503 (` + "`config_rejected`" + `) until it is corrected or removed, because anything else would
-open what was closed. That holds as well for what protects and Cardea does not have. Whatever is not done as ingress-nginx does it is told by a [verdict](verdicts.md) that names the key; so is every key that is not
-in this table: it has no effect. ` + "`cardea check --configmap … `" + ` says all of it before anything is served.
+- A setting counts in this order: annotation of the Ingress, [parameters](parameters.md) of its class, ConfigMap, flags and defaults. One exception: the TLS policy of a class that has parameters is theirs, even if they do not set it.
+- A value that cannot be used is replaced by the default, unless the key *protects*. Then the paths of **all** Ingresses answer 503 (` + "`config_rejected`" + `) until it is corrected or removed: anything else could let in what it kept out.
+  The same holds for a key that protects and that Cardea does not support.
+- A key that is not in the table below has no effect.
+- Whatever differs from ingress-nginx has a [verdict](verdicts.md) that names the key, also as an Event on the ConfigMap.
+- A change is in force within a fraction of a second.
 
-Cardea lists and watches that one object by its name and becomes ready when it has. The chart gives it the right to where ` + "`controller.extraArgs.configmap`" + ` is set; else it takes a Role and its RoleBinding in the ConfigMap's namespace:
+Cardea lists and watches that one object by its name, and is not ready before it has read it. The chart makes the Role for it; without the chart, bind one in the ConfigMap's namespace:
 
 ` + "```yaml" + `
 rules:
