@@ -56,10 +56,21 @@ func (t *trimmer) look() {
 	t.last = t.trimmed
 }
 
-// trimMemory runs a trimmer until ctx ends. Who sets GOGC has made up his mind
-// about memory and processor time, and gets none.
+// ownPace says that whoever runs the process has set GOGC: he has made up his mind
+// about memory and processor time.
+func ownPace() bool { return os.Getenv("GOGC") != "" }
+
+// collect collects garbage earlier than the runtime would, unless it has a pace of
+// its own.
+func collect() {
+	if !ownPace() {
+		runtime.GC()
+	}
+}
+
+// trimMemory runs a trimmer until ctx ends, unless the process has a pace of its own.
 func trimMemory(ctx context.Context) {
-	if os.Getenv("GOGC") != "" {
+	if ownPace() {
 		return
 	}
 	t := trimmer{allocated: allocatedBytes, trim: func() {

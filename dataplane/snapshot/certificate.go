@@ -144,11 +144,11 @@ func ParseCertificate(origin Origin, certPEM, keyPEM []byte) (*Certificate, erro
 	if len(keyPEM) == 0 {
 		return nil, errors.New("tls.key is empty")
 	}
-	if encryptedKey(keyPEM) {
-		return nil, errors.New("tls.key is encrypted; Cardea needs an unencrypted PEM private key")
-	}
 	pair, ok := quickPair(certPEM, keyPEM)
 	if !ok {
+		if encryptedKey(keyPEM) {
+			return nil, errors.New("tls.key is encrypted; Cardea needs an unencrypted PEM private key")
+		}
 		var err error
 		if pair, err = tls.X509KeyPair(certPEM, keyPEM); err != nil {
 			return nil, explain(err, keyPEM)
