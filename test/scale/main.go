@@ -19,6 +19,7 @@ type settings struct {
 	few      int
 	changes  int
 	wait     time.Duration
+	watch    time.Duration
 	profiles string
 }
 
@@ -30,6 +31,7 @@ func main() {
 	flag.IntVar(&s.few, "few", 100, "Hosts of the small table, for what a change costs.")
 	flag.IntVar(&s.changes, "changes", 100, "Changes of each kind.")
 	flag.DurationVar(&s.wait, "wait", time.Minute, "Time from the start until memory is read.")
+	flag.DurationVar(&s.watch, "watch", 0, "Time from the start until which memory is read again, every 30 s.")
 	flag.StringVar(&s.profiles, "profiles", "", "Folder for profiles of the large table.")
 	flag.Parse()
 	if err := s.run(); err != nil {
@@ -192,6 +194,9 @@ func (s *settings) start(t *table) error {
 		return err
 	}
 	figure(fmt.Sprintf("PSS %v after the start", s.wait), "%.0f MiB (bar %d)", pss, s.bars().memory)
+	if err := s.idle(t); err != nil {
+		return err
+	}
 	if s.profiles != "" {
 		if err := t.profile("heap", filepath.Join(s.profiles, "heap")); err != nil {
 			return err
@@ -206,6 +211,20 @@ func (s *settings) start(t *table) error {
 		return err
 	}
 	figure("every host asked once: all with their own certificate", "%d; PSS %.0f MiB", t.count(), pss)
+	return nil
+}
+
+// idle prints what memory a process takes that nobody asks for anything, until the
+// end of the watch.
+func (s *settings) idle(t *table) error {
+	for at := s.wait + 30*time.Second; at <= s.watch; at += 30 * time.Second {
+		time.Sleep(time.Until(t.started.Add(at)))
+		pss, err := t.pss()
+		if err != nil {
+			return err
+		}
+		figure(fmt.Sprintf("PSS %v after the start", at), "%.0f MiB", pss)
+	}
 	return nil
 }
 
