@@ -105,8 +105,12 @@ func parseMatchCN(s *Settings, value string) error {
 	if !ok || expr == "" {
 		return fmt.Errorf(`want "CN=" and a regular expression for the common name, found %s`, Quote(value))
 	}
-	if _, err := regexp.Compile(expr); err != nil {
-		return fmt.Errorf("want a regular expression of RE2 behind CN=, found %s", Quote(value))
+	// By itself, and as it is compiled later: "a)|(b" is an expression between anchors
+	// only, and "\Qa" makes them a part of itself.
+	for _, whole := range []string{expr, "^(?:" + expr + ")$"} {
+		if _, err := regexp.Compile(whole); err != nil {
+			return fmt.Errorf("want a regular expression of RE2 behind CN=, found %s", Quote(value))
+		}
 	}
 	s.ClientAuth.MatchCN = expr
 	return nil

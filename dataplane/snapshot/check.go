@@ -69,10 +69,12 @@ func checkClientAuth(a *ClientAuth) error {
 	case a.Depth < 0:
 		return fmt.Errorf("a depth of %d", a.Depth)
 	}
-	// By itself: "a)|(b" would be an expression only between the anchors, and no
-	// longer held by them.
-	if _, err := regexp.Compile(a.MatchCN); err != nil {
-		return fmt.Errorf("match of the common name: %w", err)
+	// By itself, too: "a)|(b" would be an expression only between the anchors, and no
+	// longer held by them; "\Qa" would make them a part of itself.
+	for _, expr := range []string{a.MatchCN, AnchoredCN(a.MatchCN)} {
+		if _, err := regexp.Compile(expr); err != nil {
+			return fmt.Errorf("match of the common name: %w", err)
+		}
 	}
 	return nil
 }
