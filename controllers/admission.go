@@ -189,12 +189,12 @@ func sayAll(verdicts []translate.Verdict) string {
 	all := make([]string, 0, len(verdicts))
 	for i, v := range verdicts {
 		if i == maxWarnings {
-			all = append(all, fmt.Sprintf("and %d more", len(verdicts)-i))
+			all = append(all, fmt.Sprintf("There are %d more.", len(verdicts)-i))
 			break
 		}
 		all = append(all, say(v))
 	}
-	return strings.Join(all, "; ")
+	return strings.Join(all, " ") // each is a sentence
 }
 
 func allow(warnings ...string) *admissionv1.AdmissionResponse {

@@ -93,6 +93,8 @@ func TestAdmission(t *testing.T) {
 	labelled.Labels = map[string]string{"a": "b"}
 	going := stolen.DeepCopy()
 	going.DeletionTimestamp = new(metav1.Now())
+	closed := fine.DeepCopy()
+	closed.Annotations = map[string]string{"nginx.ingress.kubernetes.io/auth-url": "https://auth.example.com", "nginx.ingress.kubernetes.io/limit-rps": "5"}
 	foreign := stolen.DeepCopy()
 	foreign.Spec.IngressClassName = new("other")
 	for _, c := range []struct {
@@ -103,6 +105,7 @@ func TestAdmission(t *testing.T) {
 	}{
 		{"what may still be served is let in with a warning", question(fine, nil, nil), Warned, "spec.rules[0].http.paths[0].backend: ServiceNotFound: "},
 		{"what cannot be served is denied", question(stolen, nil, nil), Denied, "Ingress thief/new would be served: spec.rules[0]: HostConflictLost: Host shop.example.com belongs to namespace shop"},
+		{"all reasons are told, as sentences", question(closed, nil, nil), Denied, "so the paths of this Ingress answer 503 until it is removed. metadata.annotations[nginx.ingress.kubernetes.io/limit-rps]: AnnotationUnsupported: "},
 		{"a change that takes what was served away is denied", question(stolen, fine, nil), Denied, "HostConflictLost"},
 		{"a change of what was not served before is let in", question(labelled, stolen, nil), Warned, "spec.rules[0]: HostConflictLost"},
 		{"what is being deleted is let go", question(going, stolen, nil), Admitted, ""},

@@ -60,11 +60,9 @@ func newController() *cobra.Command {
 			The environment variables POD_NAMESPACE and POD_NAME say where the Lease is and
 			who this replica is in it.
 
-			Flags of ingress-nginx that mean the same are understood: --controller-class,
-			--ingress-class, --publish-status-address,
-			--report-node-internal-ip-address, --shutdown-grace-period,
-			--default-ssl-certificate, --watch-ingress-without-class, --update-status,
-			--election-id and --validating-webhook.`),
+			These flags of ingress-nginx are accepted as well: --controller-class,
+			--ingress-class, --publish-status-address, --report-node-internal-ip-address,
+			--shutdown-grace-period and --validating-webhook.`),
 		Example: text(`
 			cardea controller --publish-service cardea/cardea
 			cardea controller --kubeconfig ~/.kube/config --publish-address 192.0.2.1,2001:db8::1

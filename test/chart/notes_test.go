@@ -64,3 +64,20 @@ controller:
 		}
 	}
 }
+
+// TestNoteOnClass: who brings the values of ingress-nginx without a class is told that
+// its Ingresses are not served, and nobody else is.
+func TestNoteOnClass(t *testing.T) {
+	const note = "NOTE: only Ingresses of the class cardea are served."
+	for values, want := range map[string]bool{
+		"": false,
+		"controller: {config: {proxy-body-size: 8m}}":                                                         true,
+		"controller: {lifecycle: {preStop: {exec: {command: [/wait-shutdown]}}}}":                             true,
+		"controller: {config: {proxy-body-size: 8m}, ingressClassResource: {name: nginx}}":                    false,
+		"controller: {config: {proxy-body-size: 8m}, ingressClassResource: {default: true}, kind: DaemonSet}": true,
+	} {
+		if notes := mustRender(t, values).notes; strings.Contains(notes, note) != want {
+			t.Errorf("values %q: the note is there: %v, want %v, in\n%s", values, !want, want, notes)
+		}
+	}
+}
