@@ -122,7 +122,8 @@ type Metrics struct {
 	// Session is told when the watches of the cluster are in step, and when they
 	// begin anew.
 	Session func(synced bool)
-	// Reachable is told when the API server stops and begins to answer.
+	// Reachable is told whether the API server answered the first request, and when
+	// it stops and begins to answer.
 	Reachable func(answers bool)
 	// Leader is told whether this replica is the leader.
 	Leader func(bool)

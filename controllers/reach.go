@@ -20,7 +20,8 @@ import (
 // second and tells when an outage is over, so that a new session can begin.
 type reach struct {
 	log logr.Logger
-	// changed, if set, is told whether the API server answers.
+	// changed, if set, is told whether the API server answers: of the first request,
+	// and whenever that changes.
 	changed func(answers bool)
 	// ready, if set, says whether there is something published to serve.
 	ready func() bool
@@ -29,6 +30,7 @@ type reach struct {
 	began, back chan struct{}
 
 	mu    sync.Mutex
+	asked bool
 	err   string
 	since time.Time
 }
@@ -68,13 +70,13 @@ func (r *reach) note(err error, now time.Time) {
 		text = err.Error()
 	}
 	r.mu.Lock()
-	before, since := r.err, r.since
-	r.err = text
+	first, before, since := !r.asked, r.err, r.since
+	r.asked, r.err = true, text
 	if before == "" {
 		r.since = now
 	}
 	r.mu.Unlock()
-	if r.changed != nil && (before == "") != (text == "") {
+	if r.changed != nil && (first || (before == "") != (text == "")) {
 		r.changed(text == "")
 	}
 	switch {

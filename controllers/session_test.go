@@ -32,6 +32,18 @@ func TestReachLog(t *testing.T) {
 	}
 }
 
+// TestReachTellsOfTheFirstAnswer: an API server that never fails is told to answer,
+// once.
+func TestReachTellsOfTheFirstAnswer(t *testing.T) {
+	var told []bool
+	r := newReach(logr.Discard(), func(answers bool) { told = append(told, answers) })
+	r.note(nil, time.Now())
+	r.note(nil, time.Now())
+	if diff := cmp.Diff([]bool{true}, told); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}
+
 func TestReachTellsOfOutages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []bool

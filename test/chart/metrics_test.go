@@ -100,7 +100,7 @@ func inCluster(t *testing.T, authority *harness.Authority) string {
 	var page string
 	p.Until("the last good content of the Secret is served, and there is a leader", func() (err error) {
 		page, err = p.Get(p.Admin, "/metrics")
-		for _, want := range []string{`cardea_secret_last_good{namespace="metrics",secret="tls"} 1`, "cardea_leader 1", `reason="SecretInvalid"`} {
+		for _, want := range []string{`cardea_secret_last_good{namespace="metrics",secret="tls"} 1`, "cardea_leader 1", `reason="SecretInvalid"`, "cardea_api_server_reachable 1", "cardea_cluster_synced 1"} {
 			if err == nil && !strings.Contains(page, want) {
 				err = fmt.Errorf("no %s", want)
 			}
