@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"maps"
 	"path/filepath"
@@ -116,7 +117,7 @@ func (f *Folder) Secret(namespace, name string) *corev1.Secret {
 		return nil
 	}
 	file := f.places[i]
-	text, err := readFile(filepath.Join(f.root, file))
+	text, err := readFile(filepath.Join(f.root, file), new(bytes.Buffer))
 	if err != nil {
 		return nil
 	}

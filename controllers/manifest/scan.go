@@ -62,8 +62,9 @@ func (f *Folder) look(names []string, now time.Time, all bool) {
 	var working sync.WaitGroup
 	for range workers {
 		working.Go(func() {
+			var text bytes.Buffer
 			for i := int(next.Add(1)) - 1; i < len(names); i = int(next.Add(1)) - 1 {
-				looks[i] = f.files[names[i]].look(names[i], filepath.Join(f.root, names[i]), all)
+				looks[i] = f.files[names[i]].look(names[i], filepath.Join(f.root, names[i]), all, &text)
 			}
 		})
 	}
@@ -94,8 +95,9 @@ const (
 )
 
 // look reads the file if it may have changed; it returns nil for one that is
-// untouched, and for a directory. It writes to nothing; x may be nil.
-func (x *file) look(name, path string, all bool) *sight {
+// untouched, and for a directory. It writes to nothing but the buffer, which it reads
+// into; x may be nil.
+func (x *file) look(name, path string, all bool, b *bytes.Buffer) *sight {
 	state, directory, err := stat(path)
 	if err != nil && errors.Is(err, fs.ErrNotExist) {
 		if x == nil {
@@ -108,7 +110,7 @@ func (x *file) look(name, path string, all bool) *sight {
 	}
 	var text []byte
 	if err == nil {
-		text, err = readFile(path)
+		text, err = readFile(path, b)
 	}
 	if err != nil {
 		// The text of the error takes the place of the content's.
@@ -129,7 +131,7 @@ func (x *file) look(name, path string, all bool) *sight {
 		}
 		old = x.documents
 	}
-	c.objects, c.problems, c.documents = read(name, text, old)
+	c.objects, c.problems, c.documents = read(name, bytes.Clone(text), old)
 	return &sight{other, state, c}
 }
 
@@ -196,17 +198,18 @@ func stateOf(s *unix.Stat_t) fileState {
 	return fileState{uint64(s.Dev), s.Ino, s.Size, s.Mtim.Nano()}
 }
 
-func readFile(path string) ([]byte, error) {
+// readFile reads a file into b. What it returns is valid as long as that is.
+func readFile(path string, b *bytes.Buffer) ([]byte, error) {
 	r, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	var b bytes.Buffer
+	b.Reset()
 	if info, err := r.Stat(); err == nil {
 		b.Grow(int(min(info.Size(), maxFile)) + bytes.MinRead)
 	}
-	if n, err := io.Copy(&b, io.LimitReader(r, maxFile+1)); err != nil {
+	if n, err := io.Copy(b, io.LimitReader(r, maxFile+1)); err != nil {
 		return nil, err
 	} else if n > maxFile {
 		return nil, fmt.Errorf("read: larger than %d MiB", maxFile>>20)

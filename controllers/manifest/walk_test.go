@@ -6,7 +6,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -116,5 +118,28 @@ func TestScanFindsAll(t *testing.T) {
 		if diff := cmp.Diff(render(want), render(got)); diff != "" {
 			t.Fatalf("round %d, change %d: the scan did not find all (-first reading +scan):\n%s", round, what, diff)
 		}
+	}
+}
+
+// TestScanOfTheSame: a file that has to be read and turns out to be the same leaves less
+// behind than its content.
+func TestScanOfTheSame(t *testing.T) {
+	dir := t.TempDir()
+	const many, size = 200, 16 << 10
+	for i := range many {
+		write(t, dir, fmt.Sprintf("h%d.yaml", i), service(fmt.Sprintf("a%d", i), 80)+"#"+strings.Repeat("-", size)+"\n")
+	}
+	f := NewFolder(dir)
+	if set, err := f.Read(); err != nil || len(set.Objects) != many {
+		t.Fatalf("Read = %d objects, %v, want %d", len(set.Objects), err, many)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if err := f.scan(time.Now(), true); err != nil || len(f.pending) > 0 {
+		t.Fatalf("scan = %v, %d files pending, want none", err, len(f.pending))
+	}
+	runtime.ReadMemStats(&after)
+	if n := (after.TotalAlloc - before.TotalAlloc) / many; n > size/4 {
+		t.Errorf("reading a file of %d KiB again leaves %d bytes behind, want at most a quarter of it", size>>10, n)
 	}
 }
