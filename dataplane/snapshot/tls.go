@@ -261,7 +261,8 @@ func (u *UpstreamTLS) Digest() string {
 	d.number(uint64(u.Depth))
 	d.flag(u.Certificate != nil)
 	if u.Certificate != nil {
-		d.text(u.Certificate.Bundle)
+		// One that was not parsed from PEM has no bundle.
+		d.text(cmp.Or(u.Certificate.Bundle, u.Certificate.Digest))
 	}
 	d.number(uint64(u.MinVersion))
 	d.number(uint64(u.MaxVersion))

@@ -52,6 +52,19 @@ func TestSecurity(t *testing.T) {
 	}
 }
 
+// A certificate that an embedder has parsed has no bundle: two of them are not one
+// identity all the same, whose connections might be shared.
+func TestUpstreamDigestTellsCertificatesApart(t *testing.T) {
+	a, b := newAuthority(t, "a", 1, nil), newAuthority(t, "b", 2, nil)
+	digest := func(c *x509.Certificate) string {
+		shown := snapshot.NewCertificate(snapshot.Origin{}, &tls.Certificate{Certificate: [][]byte{c.Raw}}, c)
+		return (&snapshot.UpstreamTLS{ServerName: "web", Certificate: shown}).Digest()
+	}
+	if digest(a.Certificate) == digest(b.Certificate) {
+		t.Error("Digest is the same with two certificates to show")
+	}
+}
+
 // No way of printing a ticket key shows it.
 func TestTicketKeyIsNotPrinted(t *testing.T) {
 	var secret [32]byte
