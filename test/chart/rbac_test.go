@@ -36,26 +36,59 @@ func TestRoles(t *testing.T) {
 <!-- Generated from what charts/cardea renders by "make chart ARGS=-update"; do not edit. -->
 
 These are all rights of Cardea's ServiceAccount besides those that every account has. A test runs the controller with those of the first table and nothing else (` + "`TestRoleIsEnough`" + `); in a whole cluster another compares them with
-what ` + "`kubectl auth can-i --list`" + ` says. Cardea writes no object of users but the status of their Ingresses and Events, and reads no pod of theirs, no other ConfigMap and no namespace.
+what ` + "`kubectl auth can-i --list`" + ` says. Of users' objects Cardea writes the status of Ingresses alone, and Events about them; it reads no pods but its own, no other ConfigMap and no namespace. Each table after the
+first lists what a setting adds and takes away.
 `)
+	restricted := "rbac: {secrets: namespaces, secretNamespaces: [shop]}\n"
 	for _, c := range []struct{ title, text, values string }{
 		{"By default", "The Ingresses and Secrets of all namespaces.", ""},
 		{
-			"Secrets of some namespaces", "With `rbac.secrets: namespaces` and `rbac.secretNamespaces: [shop, blog]`. The Ingresses of all namespaces are served; what those elsewhere name is told to be unreadable (`SecretUnreadable`), and nobody asks the API server for it. " +
-				"Who may read it is thus decided by the list, not by who can write an Ingress.",
+			"Secrets of some namespaces", "With `rbac.secrets: namespaces` and `rbac.secretNamespaces: [shop, blog]`. The Ingresses of all namespaces are served; an Ingress elsewhere that names a Secret has the Event `SecretUnreadable`, and Cardea does not ask the API server for it. " +
+				"So the list decides which Secrets can be used, and not who can write an Ingress.",
 			"rbac: {secrets: namespaces, secretNamespaces: [shop, blog]}",
 		},
 		{"One namespace", "With `controller.scope: {enabled: true, namespace: shop}`. Classes and their parameters have no namespace, and neither have Events on them, which are in `default`.", "controller: {scope: {enabled: true, namespace: shop}}"},
 		{"Addresses of nodes", "With `controller.publishService.enabled: false`, or without a Service: the addresses of the nodes are written into the status of Ingresses, and these rights come along.", "controller: {publishService: {enabled: false}}"},
-		{"Settings for all Ingresses", "With `controller.config` or `controller.extraArgs: {configmap: …}`, one ConfigMap besides.", "controller: {config: {use-http2: \"false\"}}"},
-		{"The webhook", "With `controller.admissionWebhooks.enabled`, these besides.", "controller: {admissionWebhooks: {enabled: true}}"},
-		{"The Secret of a flag", "With `controller.extraArgs: {default-ssl-certificate: edge/default-tls}` and Secrets restricted as above, the right to read that one.", "rbac: {secrets: namespaces, secretNamespaces: [shop]}\ncontroller: {extraArgs: {default-ssl-certificate: edge/default-tls}}"},
+		{"Settings for all Ingresses", "With `controller.config` or `controller.extraArgs: {configmap: …}`: that one ConfigMap.", "controller: {config: {use-http2: \"false\"}}"},
+		{"The webhook", "With `controller.admissionWebhooks.enabled`.", "controller: {admissionWebhooks: {enabled: true}}"},
+		{"The Secret of a flag", "With `controller.extraArgs: {default-ssl-certificate: edge/default-tls}` and `rbac.secrets: namespaces`: the right to read that one.", restricted + "controller: {extraArgs: {default-ssl-certificate: edge/default-tls}}"},
 	} {
-		fmt.Fprintf(&page, "\n## %s\n\n%s\n\n| where | resource | verbs | names | why |\n| --- | --- | --- | --- | --- |\n%s\n", c.title, c.text,
-			strings.Join(rights(t, objects(t, mustRender(t, c.values).manifest)), "\n"))
+		all := rightsOf(t, c.values)
+		if c.values == "" {
+			fmt.Fprintf(&page, "\n## %s\n\n%s\n\n| where | resource | verbs | names | why |\n| --- | --- | --- | --- | --- |\n%s\n", c.title, c.text, strings.Join(all, "\n"))
+			continue
+		}
+		than := ""
+		if strings.HasPrefix(c.values, restricted) {
+			than = restricted
+		}
+		fmt.Fprintf(&page, "\n## %s\n\n%s\n\n| | where | resource | verbs | names | why |\n| --- | --- | --- | --- | --- | --- |\n%s\n", c.title, c.text,
+			strings.Join(differences(rightsOf(t, than), all), "\n"))
 	}
 	page.WriteString("\n## Without the chart\n\n[config/rbac](../config/rbac) has the same roles as files, and [config/optional/webhook](../config/optional/webhook) those of the webhook; a test compares them with these tables. `rbac.create: false` makes none, and you bind your own.\n")
 	hold(t, filepath.Join(root, "docs", "rbac.md"), page.String())
+}
+
+// differences returns the lines of after that are not in before, then those that are
+// gone.
+func differences(before, after []string) (lines []string) {
+	for _, line := range after {
+		if !slices.Contains(before, line) {
+			lines = append(lines, "| added "+line)
+		}
+	}
+	for _, line := range before {
+		if !slices.Contains(after, line) {
+			lines = append(lines, "| gone "+line)
+		}
+	}
+	return lines
+}
+
+// rightsOf returns what the chart gives with the values, a line each.
+func rightsOf(t *testing.T, values string) []string {
+	t.Helper()
+	return rights(t, objects(t, mustRender(t, values).manifest))
 }
 
 // rights returns the lines of the table.
