@@ -181,9 +181,10 @@ type RevocationError struct {
 func (e *RevocationError) Error() string { return e.problem }
 
 // CheckRevocation looks up the certificates of a verified chain, leaf first, in
-// the CRLs. If there is any CRL, each certificate in its [Authorities.Lineage] whose
-// issuer is one of a.Certificates must have a current list of that issuer, and not be
-// on it. The error is a [*RevocationError]. Nothing is fetched.
+// the CRLs. If there is any CRL, each certificate in its [Authorities.Lineage] must
+// have a current list of its issuer, and not be on it. What an intermediate has
+// signed that is in the chain alone and not in a.Certificates has none, and is not
+// accepted. The error is a [*RevocationError]. Nothing is fetched.
 func (a *Authorities) CheckRevocation(chain []*x509.Certificate, now time.Time) error {
 	if len(a.CRLs) == 0 {
 		return nil
@@ -194,9 +195,6 @@ func (a *Authorities) CheckRevocation(chain []*x509.Certificate, now time.Time) 
 	chain = a.Lineage(chain)
 	for i := 0; i+1 < len(chain); i++ {
 		c, issuer := chain[i], chain[i+1]
-		if !slices.ContainsFunc(a.Certificates, issuer.Equal) {
-			continue
-		}
 		if err := a.revoked(c, issuer, now); err != nil {
 			return err
 		}
