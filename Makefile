@@ -93,7 +93,7 @@ generated: ## Fail if something generated is not what its source says.
 
 .PHONY: golden
 golden: generate ## Rewrite golden files and generated documentation; look at the diff.
-	$(GO) test ./api/... ./controllers/translate ./controllers/manifest ./dataplane/observe ./cmd/cli -update
+	$(GO) test ./api/annotation ./api/configmap ./api/v1alpha1 ./controllers/translate ./controllers/manifest ./dataplane/observe ./cmd/cli -update
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (1m).

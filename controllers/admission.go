@@ -228,12 +228,16 @@ func (c *Controller) try(ctx context.Context, in *networkingv1.Ingress) (try *tr
 	}
 }
 
-// mayExist reports whether there is a Secret, as far as that is known: what is not
-// known to be missing is not called so.
-func (l *loop) mayExist(secret types.NamespacedName) bool {
-	if names := l.c.secretNamespaces(); !l.current || len(names) > 0 && !slices.Contains(names, secret.Namespace) {
+// mayExist reports whether there is a Secret or ConfigMap, as far as that is known:
+// what is not known to be missing is not called so.
+func (l *loop) mayExist(kind string, name types.NamespacedName) bool {
+	of, names := secretKind, l.c.secretNamespaces()
+	if kind == "ConfigMap" {
+		of, names = bundleKind, l.c.watchNamespaces()
+	}
+	if !l.current || len(names) > 0 && !slices.Contains(names, name.Namespace) {
 		return true
 	}
-	_, exists := l.view.secret(secret)
+	_, exists := l.view.version(of, name)
 	return exists
 }

@@ -29,7 +29,7 @@ func newAdmission(t *testing.T) (*admission, *[]AdmissionDecision) {
 	var told []AdmissionDecision
 	return &admission{
 		try: func(_ context.Context, in *networkingv1.Ingress) (*translate.Trial, error) {
-			return tr.Try(in, func(types.NamespacedName) bool { return false }), nil
+			return tr.Try(in, func(string, types.NamespacedName) bool { return false }), nil
 		},
 		watches: func(namespace string) bool { return namespace != "elsewhere" },
 		decided: func(d AdmissionDecision, _ time.Duration) { told = append(told, d) },

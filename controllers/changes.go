@@ -22,11 +22,18 @@ const (
 	serviceKind kind = "Service"
 	sliceKind   kind = "EndpointSlice"
 	secretKind  kind = "Secret"
-	configKind  kind = "ConfigMap"
+	// configKind is the one ConfigMap that the Options name, bundleKind the metadata of
+	// all.
+	configKind kind = "ConfigMap"
+	bundleKind kind = "ConfigMap metadata"
 )
 
 // watchedKinds are watched always, configKind if the Options name a ConfigMap.
-var watchedKinds = []kind{classKind, paramsKind, grantKind, ingressKind, serviceKind, sliceKind, secretKind}
+var watchedKinds = []kind{classKind, paramsKind, grantKind, ingressKind, serviceKind, sliceKind, secretKind, bundleKind}
+
+// byMetadata reports whether objects of the kind are watched by their metadata, and
+// those alone looked at that are named.
+func (k kind) byMetadata() bool { return k == secretKind || k == bundleKind }
 
 type objectKey struct {
 	kind kind
@@ -52,9 +59,9 @@ type changes struct {
 	session view
 	synced  bool
 	waiting map[objectKey]change
-	// relevant holds the Secrets that the loop wants to hear of: of all others
-	// not even the change is kept.
-	relevant map[types.NamespacedName]struct{}
+	// relevant holds the Secrets and ConfigMaps that the loop wants to hear of: of all
+	// others not even the change is kept.
+	relevant map[objectKey]struct{}
 	// files is what files of the operator say, nil if nobody has said so since.
 	files *operatorFiles
 }
@@ -63,7 +70,7 @@ func newChanges() *changes {
 	return &changes{
 		wake:     make(chan struct{}, 1),
 		waiting:  make(map[objectKey]change),
-		relevant: make(map[types.NamespacedName]struct{}),
+		relevant: make(map[objectKey]struct{}),
 	}
 }
 
@@ -88,8 +95,8 @@ func (c *changes) finish(s view) {
 // put takes in the state of an object, nil for one that is gone.
 func (c *changes) put(s view, key objectKey, object client.Object, now time.Time) {
 	c.mu.Lock()
-	_, relevant := c.relevant[key.name]
-	if c.session != s || key.kind == secretKind && !relevant {
+	_, relevant := c.relevant[key]
+	if c.session != s || key.kind.byMetadata() && !relevant {
 		c.mu.Unlock()
 		return
 	}
@@ -115,15 +122,15 @@ func (c *changes) take() (waiting map[objectKey]change, from view, synced bool) 
 	return waiting, c.session, c.synced
 }
 
-// listen sets whether changes of a Secret are kept. One that wants to know the
-// state of a Secret listens first and looks then, so that nothing is missed.
-func (c *changes) listen(name types.NamespacedName, on bool) {
+// listen sets whether changes of a Secret or ConfigMap are kept. One that wants to know
+// the state of one listens first and looks then, so that nothing is missed.
+func (c *changes) listen(key objectKey, on bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if on {
-		c.relevant[name] = struct{}{}
+		c.relevant[key] = struct{}{}
 	} else {
-		delete(c.relevant, name)
+		delete(c.relevant, key)
 	}
 }
 

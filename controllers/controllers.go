@@ -1,8 +1,8 @@
 // Package controllers keeps the data plane in step with a cluster.
 //
 // A [Controller] watches Ingress, IngressClass, Service, EndpointSlice and the
-// metadata of Secret, reads the Secrets that Ingresses of its classes name,
-// translates everything ([translate]) and hands each change to a [Publisher].
+// metadata of Secret and ConfigMap, reads those of them that Ingresses of its classes
+// name, translates everything ([translate]) and hands each change to a [Publisher].
 // It runs the same way on every replica; what is to be done once is done by the
 // holder of a Lease.
 //
@@ -13,10 +13,10 @@
 //     one begins; the data plane serves on.
 //   - changes.go: what the informers saw and nobody has looked at yet, the last
 //     state of each object only.
-//   - loop.go, loop_secrets.go: one goroutine that owns the translator and the
-//     store of Secrets.
+//   - loop.go, contents.go: one goroutine that owns the translator and the stores of
+//     Secrets and ConfigMaps.
 //   - operator.go: what files of the operator say.
-//   - reads.go, fill.go: which Secrets to read, and reading them.
+//   - reads.go, fill.go: which of them to read, and reading them.
 //   - verdicts.go, event*.go: what the owners of objects are told.
 //   - leader.go: which replica leads. status*.go: status.loadBalancer. tickets.go:
 //     the secrets of TLS session tickets.
@@ -116,9 +116,13 @@ type Metrics struct {
 	// Secrets is told how many Secrets are referenced, and which of them
 	// ("namespace/name", sorted) are served from an earlier content.
 	Secrets func(referenced int, lastGood []string)
+	// ConfigMaps is the same of the ConfigMaps that are named for authorities.
+	ConfigMaps func(referenced int, lastGood []string)
 	// SecretRead is told the result of each read of a Secret: "read", "absent",
 	// "forbidden" or "error".
 	SecretRead func(result string)
+	// ConfigMapRead is the same of ConfigMaps.
+	ConfigMapRead func(result string)
 	// Session is told when the watches of the cluster are in step, and when they
 	// begin anew.
 	Session func(synced bool)
@@ -196,7 +200,7 @@ func New(cfg Config) (*Controller, error) {
 		asks:     make(chan func(*loop)),
 		notReady: "the cluster has not been read yet",
 		trouble:  make(map[string]string),
-		without:  map[kind]*atomic.Bool{paramsKind: {}, grantKind: {}},
+		without:  map[kind]*atomic.Bool{paramsKind: {}, grantKind: {}, bundleKind: {}},
 		reach:    newReach(cfg.Logger, cfg.Metrics.Reachable),
 	}
 	c.reach.ready = c.ready
@@ -252,7 +256,7 @@ func New(cfg Config) (*Controller, error) {
 // Run runs until ctx ends. Nothing that the API server does or does not do makes
 // it return earlier.
 func (c *Controller) Run(ctx context.Context) error {
-	reader, err := newSecretReader(c.cfg.REST, c.secretNamespaces())
+	secretReader, configMapReader, err := newContentReaders(c.cfg.REST, c.secretNamespaces())
 	if err != nil {
 		return fmt.Errorf("controllers: %w", err)
 	}
@@ -281,7 +285,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		running.Go(func() { c.election.run(ctx) })
 	}
 	running.Go(func() { c.reach.run(ctx, probe) })
-	running.Go(func() { newLoop(c, reader).run(ctx) })
+	running.Go(func() { newLoop(c, secretReader, configMapReader).run(ctx) })
 	c.runSessions(ctx)
 	return nil
 }

@@ -26,11 +26,12 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/cardea-dev/cardea/controllers/secrets"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
 // A fakeCluster stands for the informers of one session and for the API server's
-// Secrets, so that the loop runs in a synctest bubble.
+// Secrets and ConfigMaps, so that the loop runs in a synctest bubble.
 type fakeCluster struct {
 	t       *testing.T
 	c       *Controller
@@ -39,21 +40,31 @@ type fakeCluster struct {
 	mu      sync.Mutex
 	version int
 	secrets map[types.NamespacedName]*corev1.Secret
-	err     error
-	delay   time.Duration
-	gets    int
-	lists   int
-	updates []snapshot.Update
-	at      []time.Time
-	refuse  error
+	bundles map[types.NamespacedName]*corev1.ConfigMap
+	// forbidden says that ConfigMaps may not be watched.
+	forbidden bool
+	err       error
+	delay     time.Duration
+	gets      int
+	lists     int
+	updates   []snapshot.Update
+	at        []time.Time
+	refuse    error
 }
 
 // A fakeSession is a session that sees what is in the cluster.
 type fakeSession struct{ f *fakeCluster }
 
-func (s *fakeSession) secret(name types.NamespacedName) (string, bool) {
+func (s *fakeSession) version(kind kind, name types.NamespacedName) (string, bool) {
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
+	if kind == bundleKind {
+		bundle, ok := s.f.bundles[name]
+		if !ok {
+			return "", false
+		}
+		return bundle.ResourceVersion, true
+	}
 	secret, ok := s.f.secrets[name]
 	if !ok {
 		return "", false
@@ -61,10 +72,36 @@ func (s *fakeSession) secret(name types.NamespacedName) (string, bool) {
 	return secret.ResourceVersion, true
 }
 
-func (s *fakeSession) countSecrets() int {
+func (s *fakeSession) count(kind kind) int {
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
+	if kind == bundleKind {
+		return len(s.f.bundles)
+	}
 	return len(s.f.secrets)
+}
+
+func (s *fakeSession) blind(kind kind) bool {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	return kind == bundleKind && s.f.forbidden
+}
+
+// fakeBundles reads the ConfigMaps of a fakeCluster.
+type fakeBundles struct{ f *fakeCluster }
+
+func (b fakeBundles) get(ctx context.Context, name types.NamespacedName) (*corev1.Secret, error) {
+	b.f.mu.Lock()
+	defer b.f.mu.Unlock()
+	b.f.gets++
+	bundle := b.f.bundles[name]
+	switch {
+	case b.f.err != nil:
+		return nil, b.f.err
+	case bundle == nil:
+		return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "configmaps"}, name.Name)
+	}
+	return secrets.FromConfigMap(bundle), nil
 }
 
 func (f *fakeCluster) Publish(u snapshot.Update) error {
@@ -117,7 +154,7 @@ func (f *fakeCluster) list(_ context.Context, each func(*corev1.Secret)) error {
 // newFakeCluster starts a loop inside a synctest bubble.
 func newFakeCluster(t *testing.T, change ...func(*Config)) *fakeCluster {
 	t.Helper()
-	f := &fakeCluster{t: t, secrets: make(map[types.NamespacedName]*corev1.Secret)}
+	f := &fakeCluster{t: t, secrets: make(map[types.NamespacedName]*corev1.Secret), bundles: make(map[types.NamespacedName]*corev1.ConfigMap)}
 	cfg := Config{REST: &rest.Config{Host: "https://192.0.2.1"}, Publisher: f, Logger: logr.Discard()}
 	for _, c := range change {
 		c(&cfg)
@@ -132,7 +169,7 @@ func newFakeCluster(t *testing.T, change ...func(*Config)) *fakeCluster {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		newLoop(c, f).run(ctx)
+		newLoop(c, f, fakeBundles{f}).run(ctx)
 	}()
 	t.Cleanup(func() { cancel(); <-done })
 	f.put(&networkingv1.IngressClass{
@@ -179,6 +216,11 @@ func (f *fakeCluster) put(objects ...client.Object) {
 			f.mu.Lock()
 			f.secrets[key.name] = o
 			f.mu.Unlock()
+		case *corev1.ConfigMap:
+			key.kind = bundleKind
+			f.mu.Lock()
+			f.bundles[key.name] = o
+			f.mu.Unlock()
 		}
 		f.c.changes.put(f.session, key, o, time.Now())
 	}
@@ -187,7 +229,11 @@ func (f *fakeCluster) put(objects ...client.Object) {
 func (f *fakeCluster) remove(k kind, name string) {
 	key := objectKey{k, types.NamespacedName{Namespace: "shop", Name: name}}
 	f.mu.Lock()
-	delete(f.secrets, key.name)
+	if k == bundleKind {
+		delete(f.bundles, key.name)
+	} else {
+		delete(f.secrets, key.name)
+	}
 	f.mu.Unlock()
 	f.c.changes.put(f.session, key, nil, time.Now())
 }

@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
+
+	"github.com/cardea-dev/cardea/controllers/secrets"
 )
 
 const (
@@ -26,37 +28,42 @@ const (
 	listPage  = 250
 )
 
-// A secretReader reads Secrets from the API server itself, past every cache.
-type secretReader interface {
+// A contentReader reads the content of objects of one kind from the API server itself,
+// past every cache, in the form of Secrets.
+type contentReader interface {
 	get(ctx context.Context, name types.NamespacedName) (*corev1.Secret, error)
+}
+
+// A contentLister can also read many at once.
+type contentLister interface {
 	// list calls each for every Secret of type kubernetes.io/tls.
 	list(ctx context.Context, each func(*corev1.Secret)) error
 }
 
-// A read is the end of an attempt to read one Secret.
+// A read is the end of an attempt to read one object.
 type read struct {
 	attempt
-	// secret is nil if there is none, or if err is set.
-	secret *corev1.Secret
-	err    error
+	// content is nil if there is none, or if err is set.
+	content *corev1.Secret
+	err     error
 	// missed says that the listing did not have it, which means nothing: it may be
 	// of another type.
 	missed bool
 }
 
-// readOne reads one Secret.
-func readOne(ctx context.Context, from secretReader, a attempt) read {
+// readOne reads one object.
+func readOne(ctx context.Context, from contentReader, a attempt) read {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	secret, err := from.get(ctx, a.name)
+	content, err := from.get(ctx, a.name)
 	if apierrors.IsNotFound(err) {
 		return read{attempt: a}
 	}
-	return read{attempt: a, secret: secret, err: err}
+	return read{attempt: a, content: content, err: err}
 }
 
 // readMany reads Secrets by listing, and calls end once for each attempt.
-func readMany(ctx context.Context, from secretReader, attempts []attempt, end func(read)) {
+func readMany(ctx context.Context, from contentLister, attempts []attempt, end func(read)) {
 	open := make(map[types.NamespacedName]attempt, len(attempts))
 	for _, a := range attempts {
 		open[a.name] = a
@@ -65,7 +72,7 @@ func readMany(ctx context.Context, from secretReader, attempts []attempt, end fu
 		name := types.NamespacedName{Namespace: secret.Namespace, Name: secret.Name}
 		if a, ok := open[name]; ok {
 			delete(open, name)
-			end(read{attempt: a, secret: secret})
+			end(read{attempt: a, content: secret})
 		}
 	})
 	for _, a := range open {
@@ -74,7 +81,7 @@ func readMany(ctx context.Context, from secretReader, attempts []attempt, end fu
 }
 
 // definite reports whether err is the answer of an API server that works, about
-// this one Secret, and not the lack of one.
+// this one object, and not the lack of one.
 func definite(err error) bool {
 	status := apierrors.APIStatus(nil)
 	if !errors.As(err, &status) {
@@ -84,23 +91,38 @@ func definite(err error) bool {
 		!apierrors.IsTimeout(err) && !apierrors.IsServerTimeout(err) && !apierrors.IsUnauthorized(err)
 }
 
-// apiSecrets is the secretReader of a cluster.
+// apiSecrets is the contentReader of the Secrets of a cluster.
 type apiSecrets struct {
 	client typedcorev1.SecretsGetter
 	// namespaces are those that may be read; none means all.
 	namespaces []string
 }
 
-func newSecretReader(config *rest.Config, namespaces []string) (secretReader, error) {
+// apiConfigMaps is the contentReader of its ConfigMaps.
+type apiConfigMaps struct {
+	client typedcorev1.ConfigMapsGetter
+}
+
+// newContentReaders returns the readers of the Secrets of some namespaces, and of
+// ConfigMaps.
+func newContentReaders(config *rest.Config, namespaces []string) (ofSecrets, ofConfigMaps contentReader, err error) {
 	config = rest.CopyConfig(config)
 	// Protobuf carries the data as it is, JSON in base64.
 	config.ContentType = runtime.ContentTypeProtobuf
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	client, err := typedcorev1.NewForConfig(config)
 	if err != nil {
+		return nil, nil, err
+	}
+	return apiSecrets{client, namespaces}, apiConfigMaps{client}, nil
+}
+
+func (a apiConfigMaps) get(ctx context.Context, name types.NamespacedName) (*corev1.Secret, error) {
+	c, err := a.client.ConfigMaps(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+	if err != nil {
 		return nil, err
 	}
-	return apiSecrets{client, namespaces}, nil
+	return secrets.FromConfigMap(c), nil
 }
 
 // get does not ask for what nobody watches, even if it were allowed: a change of it

@@ -81,14 +81,19 @@ func prototype(k kind) client.Object {
 		return &discoveryv1.EndpointSlice{}
 	case configKind:
 		return &corev1.ConfigMap{}
+	case bundleKind:
+		return metadataOf("ConfigMap")
 	default:
 		return secretMetadata()
 	}
 }
 
-func secretMetadata() *metav1.PartialObjectMetadata {
+func secretMetadata() *metav1.PartialObjectMetadata { return metadataOf("Secret") }
+
+// metadataOf returns the prototype of the metadata of a kind of the core group.
+func metadataOf(kind string) *metav1.PartialObjectMetadata {
 	o := &metav1.PartialObjectMetadata{}
-	o.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	o.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
 	return o
 }
 
@@ -104,9 +109,9 @@ func slim(o any) (any, error) {
 	return o, nil
 }
 
-// slimSecret keeps of a Secret what tells that it changed. The annotation
-// last-applied-configuration in particular holds the data.
-func slimSecret(o any) (any, error) {
+// slimMetadata keeps of a Secret or ConfigMap what tells that it changed. The
+// annotation last-applied-configuration in particular holds the data.
+func slimMetadata(o any) (any, error) {
 	if m, ok := o.(*metav1.PartialObjectMetadata); ok {
 		m.TypeMeta = metav1.TypeMeta{}
 		m.ObjectMeta = metav1.ObjectMeta{

@@ -16,36 +16,34 @@ import (
 
 	"github.com/cardea-dev/cardea/api/gateway"
 	"github.com/cardea-dev/cardea/api/v1alpha1"
-	"github.com/cardea-dev/cardea/controllers/secrets"
 	"github.com/cardea-dev/cardea/controllers/translate"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
 // A view is what the loop asks the session that is in step.
 type view interface {
-	secret(name types.NamespacedName) (resourceVersion string, exists bool)
-	countSecrets() int
+	// version is what the metadata say of an object of a kind whose content is read.
+	version(kind kind, name types.NamespacedName) (resourceVersion string, exists bool)
+	// count is how many there are.
+	count(kind kind) int
+	// blind reports whether the watch of a kind may not even begin.
+	blind(kind kind) bool
 }
 
 // The loop is the one goroutine that translates and publishes. It owns all that
 // it holds; other goroutines reach it through changes and results.
 //
-// Each turn: take what changed, give it to the translator, ask for the Secrets
-// that are named, and, at most once a pause, translate and publish. Changes of
-// Secrets do not wait for the pause before they are read.
+// Each turn: take what changed, give it to the translator, ask for the Secrets and
+// ConfigMaps that are named, and, at most once a pause, translate and publish. Changes
+// of those do not wait for the pause before they are read.
 type loop struct {
 	c          *Controller
 	log        logr.Logger
-	reader     secretReader
 	translator *translate.Translator
-	store      *secrets.Store
-	reads      *reads
-	results    chan []read
+	results    chan batch
 	reading    sync.WaitGroup
-	listing    bool
-	// secrets is how many there were at countedAt.
-	secrets   int
-	countedAt time.Time
+	// secrets and configMaps are what is read of those that are named.
+	secrets, configMaps *contents
 
 	// view is the last session that was in step, nil before the first. It is not
 	// current once the next one has begun: what it says may be outdated.
@@ -73,11 +71,6 @@ type loop struct {
 	// read; retryAt when a failed publish is tried again.
 	heldSince, retryAt time.Time
 	judge              *judge
-	// lastGood holds the Secrets that are served from an earlier content.
-	lastGood map[types.NamespacedName]struct{}
-	// toldReferenced and toldLastGood are what Metrics.Secrets was told last.
-	toldReferenced int
-	toldLastGood   []string
 }
 
 const (
@@ -90,20 +83,21 @@ const (
 	publishRetry = time.Second
 )
 
-func newLoop(c *Controller, reader secretReader) *loop {
-	return &loop{
+func newLoop(c *Controller, secretReader, configMapReader contentReader) *loop {
+	l := &loop{
 		c:          c,
 		log:        c.cfg.Logger,
-		reader:     reader,
 		translator: translate.New(c.cfg.Translate),
-		store:      secrets.New(*c.cfg.LastGoodAfterDelete),
-		reads:      newReads(),
-		results:    make(chan []read, readsAtATime),
+		results:    make(chan batch, readsAtATime),
 		known:      make(map[objectKey]view),
 		judge:      newJudge(c.cfg, c.leading.Load),
-		lastGood:   make(map[types.NamespacedName]struct{}),
 	}
+	l.secrets, l.configMaps = newContentsOf(l, secretReader, configMapReader)
+	return l
 }
+
+// contents are all kinds of them.
+func (l *loop) contents() [2]*contents { return [...]*contents{l.secrets, l.configMaps} }
 
 func (l *loop) run(ctx context.Context) {
 	defer l.reading.Wait()
@@ -117,7 +111,7 @@ func (l *loop) run(ctx context.Context) {
 		case ask := <-l.c.asks:
 			ask(l)
 		case batch := <-l.results:
-			l.takeReads(batch, time.Now())
+			batch.of.take(batch.reads, time.Now())
 		case <-timer.C:
 		}
 		timer.Reset(time.Until(l.turn(ctx, time.Now())))
@@ -135,7 +129,9 @@ func (l *loop) turn(ctx context.Context, now time.Time) time.Time {
 	if l.dirty && !l.translateAt().After(now) {
 		l.translate(now)
 	}
-	l.startReads(ctx, now)
+	for _, c := range l.contents() {
+		c.startReads(ctx, now)
+	}
 	l.publish(now)
 	l.filesInForce()
 	return l.next(now)
@@ -145,8 +141,12 @@ func (l *loop) turn(ctx context.Context, now time.Time) time.Time {
 func (l *loop) takeChanges(now time.Time) {
 	waiting, from, synced := l.c.changes.take()
 	for key, change := range waiting {
-		if key.kind == secretKind {
-			l.secretChanged(key.name, change, now)
+		switch key.kind {
+		case secretKind:
+			l.secrets.changed(key.name, change, now)
+			continue
+		case bundleKind:
+			l.configMaps.changed(key.name, change, now)
 			continue
 		}
 		l.apply(key, change, from)
@@ -218,24 +218,28 @@ func (l *loop) forget(key objectKey) {
 }
 
 // inStep begins to trust a new session: what it has not seen is gone, and what
-// happened to Secrets between two sessions is found out.
+// happened to Secrets and ConfigMaps between two sessions is found out.
 func (l *loop) inStep(now time.Time) {
 	for key, seen := range l.known {
 		if seen != l.view {
 			l.forget(key)
 		}
 	}
-	for name := range l.reads.entries {
-		l.look(name, now)
+	for _, c := range l.contents() {
+		for name := range c.reads.entries {
+			c.look(name, now)
+		}
 	}
 	l.touch(now)
 }
 
 // passTime does what time alone does: certificates begin and end.
 func (l *loop) passTime(now time.Time) {
-	for _, name := range l.store.Due(now) {
-		l.setSecret(name, now)
-		l.touch(now)
+	for _, c := range l.contents() {
+		for _, name := range c.store.Due(now) {
+			c.set(name, now)
+			l.touch(now)
+		}
 	}
 	if next := l.result.Next; !next.IsZero() && !next.After(now) {
 		l.touch(now)
@@ -247,23 +251,25 @@ func (l *loop) passTime(now time.Time) {
 // Secrets that have come since.
 func (l *loop) translateAt() time.Time {
 	last := l.publishedAt
-	released := !l.heldSince.IsZero() && l.reads.unresolved == 0
+	released := !l.heldSince.IsZero() && l.unresolved() == 0
 	if l.translatedAt.After(last) && !released {
 		last = l.translatedAt
 	}
 	return last.Add(l.c.cfg.pause)
 }
 
+// unresolved is of how many objects that are named nothing definite is known.
+func (l *loop) unresolved() int { return l.secrets.reads.unresolved + l.configMaps.reads.unresolved }
+
 // translate makes a new result of what the translator was given, and follows
-// what it says about Secrets.
+// what it says about Secrets and ConfigMaps.
 func (l *loop) translate(now time.Time) {
 	l.dirty, l.translatedAt = false, now
-	named := l.result.Secrets
 	l.result = l.translator.Translate(now)
 	l.takeProcess()
 
-	if !translate.SameMap(named, l.result.Secrets) {
-		l.follow(now)
+	for _, c := range l.contents() {
+		c.follow(now)
 	}
 	if l.c.status != nil {
 		l.c.status.ours(l.result.Ingresses)
@@ -284,46 +290,30 @@ func (l *loop) translate(now time.Time) {
 	}
 }
 
-// follow has those Secrets read that the result names, and forgets the others.
-func (l *loop) follow(now time.Time) {
-	for name, refs := range l.result.Secrets {
-		again := l.store.Want(name, translate.Purposes(refs))
-		switch {
-		case l.reads.add(name):
-			l.c.changes.listen(name, true)
-			l.look(name, now)
-		case again:
-			l.reads.renew(name)
-			l.look(name, now)
-		}
-	}
-	if len(l.reads.entries) > len(l.result.Secrets) {
-		l.forgetSecrets()
-	}
-}
-
 // publish hands over what is pending, unless it has to wait.
 func (l *loop) publish(now time.Time) {
 	if l.dirty || now.Before(l.retryAt) {
 		return
 	}
-	wait := l.reads.unresolved > 0
+	wait := l.unresolved() > 0
 	if !wait {
 		l.heldSince = time.Time{}
 	} else if l.heldSince.IsZero() {
 		l.heldSince = now
 	}
 	if l.published == nil && wait {
-		l.c.setNotReady(fmt.Sprintf("%d of the %d Secrets that Ingresses name are not read yet", l.reads.unresolved, len(l.reads.entries)))
+		l.c.setNotReady(fmt.Sprintf("%d of the %d Secrets and ConfigMaps that Ingresses name are not read yet", l.unresolved(), len(l.secrets.reads.entries)+len(l.configMaps.reads.entries)))
 		return
 	}
 	if !wait || now.Sub(l.heldSince) >= holdVerdicts {
 		l.judge.take(l.result.Verdicts)
-		l.countSecrets()
+		for _, c := range l.contents() {
+			c.tellMetrics()
+		}
 	}
 
 	update, whole := l.pending, true
-	if wait && now.Sub(l.heldSince) < holdSpec && l.reads.trying() {
+	if wait && now.Sub(l.heldSince) < holdSpec && (l.secrets.reads.trying() || l.configMaps.reads.trying()) {
 		update, whole = l.endpointsOnly(), false
 	}
 	if update.Spec == nil && len(update.Endpoints) == 0 {
@@ -344,7 +334,7 @@ func (l *loop) publish(now time.Time) {
 		return
 	}
 	if update.Spec != nil && l.published == nil {
-		l.log.Info("the first full table is published", "hosts", len(update.Spec.Hosts), "pools", len(update.Spec.Pools), "secrets", len(l.reads.entries))
+		l.log.Info("the first full table is published", "hosts", len(update.Spec.Hosts), "pools", len(update.Spec.Pools), "secrets", len(l.secrets.reads.entries), "configmaps", len(l.configMaps.reads.entries))
 		l.c.setReady()
 	}
 	if update.Spec != nil {
@@ -398,8 +388,10 @@ func (l *loop) next(now time.Time) time.Time {
 	} else {
 		sooner(l.result.Next)
 	}
-	sooner(l.store.Next())
-	sooner(l.reads.next(readsAtATime))
+	for _, c := range l.contents() {
+		sooner(c.store.Next())
+		sooner(c.reads.next(readsAtATime))
+	}
 	sooner(l.retryAt)
 	if !l.heldSince.IsZero() && l.published != nil {
 		if at := l.heldSince.Add(holdSpec); at.After(now) {

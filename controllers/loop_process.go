@@ -11,7 +11,9 @@ func (l *loop) takeProcess() {
 	if p.HasLastGoodAfterDelete {
 		after = p.LastGoodAfterDelete
 	}
-	l.store.SetLastGoodAfterDelete(after)
+	for _, c := range l.contents() {
+		c.store.SetLastGoodAfterDelete(after)
+	}
 	if l.c.cfg.Process != nil {
 		l.c.cfg.Process(*p)
 	}

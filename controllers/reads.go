@@ -7,10 +7,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// reads decides which Secrets are read when. It is a pure state machine of the
+// reads decides which objects of one kind are read when. It is a pure state machine of the
 // loop; times are given.
 //
-// A Secret is resolved once something definite is known of it: its content, that
+// An object is resolved once something definite is known of it: its content, that
 // it does not exist, or that it will not be had. Until then nobody can say what
 // to serve for the hosts that need it.
 type reads struct {
@@ -24,7 +24,7 @@ type reads struct {
 type reading struct {
 	resolved bool
 	running  bool
-	// again says that the Secret changed while it was being read.
+	// again says that the object changed while it was being read.
 	again bool
 	// version is the resourceVersion of the content last read.
 	version  string
@@ -74,7 +74,7 @@ func (r *reads) drop(name types.NamespacedName) {
 }
 
 // request asks for a read because of a change that was seen at the time since.
-// version is what the Secret's metadata says; content of that version needs no
+// version is what the object's metadata says; content of that version needs no
 // second read.
 func (r *reads) request(name types.NamespacedName, version string, since time.Time) {
 	e, ok := r.entries[name]
@@ -92,7 +92,7 @@ func (r *reads) request(name types.NamespacedName, version string, since time.Ti
 	r.queued[name] = e
 }
 
-// absent says that the Secret does not exist: nothing is to be read.
+// absent says that the object does not exist: nothing is to be read.
 func (r *reads) absent(name types.NamespacedName) {
 	e, ok := r.entries[name]
 	if !ok {
@@ -171,7 +171,7 @@ func (r *reads) succeeded(e *reading, version string) (since time.Time) {
 const (
 	readRetryMin = 500 * time.Millisecond
 	readRetryMax = 30 * time.Second
-	// readGiveUp is the number of failures after which a Secret that a working
+	// readGiveUp is the number of failures after which an object that a working
 	// API server does not give is not waited for any more.
 	readGiveUp = 3
 )
@@ -184,7 +184,7 @@ func (r *reads) failed(name types.NamespacedName, e *reading, definite bool, now
 	if e.failures < 7 {
 		pause = min(readRetryMin<<(e.failures-1), readRetryMax)
 	}
-	// Spread the attempts, so that many Secrets do not come back all at once.
+	// Spread the attempts, so that many objects do not come back all at once.
 	e.notBefore = now.Add(pause/2 + rand.N(pause/2+1))
 	r.queued[name] = e
 	if definite && e.failures >= readGiveUp {

@@ -27,6 +27,11 @@ import (
 type session struct {
 	c     *Controller
 	cache cache.Cache
+	// bundles is the cache of the metadata of ConfigMaps. A cache has one setting for
+	// a kind, and of the one ConfigMap of the Options cache holds all.
+	bundles cache.Cache
+	// synced says of each kind whether it was listed.
+	synced map[kind]toolscache.InformerSynced
 }
 
 const (
@@ -87,7 +92,10 @@ func (c *Controller) runSession(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("controllers: new manager: %w", err)
 	}
-	s := &session{c: c, cache: mgr.GetCache()}
+	s := &session{c: c, cache: mgr.GetCache(), synced: make(map[kind]toolscache.InformerSynced)}
+	if s.bundles, err = c.newBundleCache(mgr); err != nil {
+		return fmt.Errorf("controllers: new cache of ConfigMaps: %w", err)
+	}
 	c.changes.begin(s)
 	if c.cfg.Metrics.Session != nil {
 		c.cfg.Metrics.Session(false)
@@ -102,6 +110,7 @@ func (c *Controller) runSession(ctx context.Context) error {
 			return fmt.Errorf("controllers: watch %s: %w", kind, err)
 		}
 		hasSynced := registered.HasSynced
+		s.synced[kind] = hasSynced
 		if without := c.without[kind]; without != nil {
 			hasSynced = func() bool { return registered.HasSynced() || without.Load() }
 		}
@@ -161,11 +170,37 @@ func (c *Controller) managerOptions() manager.Options {
 			DefaultWatchErrorHandler: c.watchFailed,
 			ByObject: map[client.Object]cache.ByObject{
 				&corev1.Service{}:   {Namespaces: c.serviceNamespaces()},
-				secretMetadata():    {Transform: slimSecret, Field: notHelm, Namespaces: namespaces(c.secretNamespaces()...)},
+				secretMetadata():    {Transform: slimMetadata, Field: notHelm, Namespaces: namespaces(c.secretNamespaces()...)},
 				&corev1.ConfigMap{}: {Namespaces: c.configNamespaces()},
 			},
 		},
 	}
+}
+
+// newBundleCache returns a cache of the metadata of ConfigMaps that mgr runs.
+func (c *Controller) newBundleCache(mgr manager.Manager) (cache.Cache, error) {
+	bundles, err := cache.New(mgr.GetConfig(), cache.Options{
+		HTTPClient:        mgr.GetHTTPClient(),
+		Scheme:            mgr.GetScheme(),
+		Mapper:            mgr.GetRESTMapper(),
+		DefaultNamespaces: namespaces(c.watchNamespaces()...),
+		DefaultTransform:  slimMetadata,
+		DefaultWatchErrorHandler: func(ctx context.Context, _ *toolscache.Reflector, err error) {
+			c.watchOfKindFailed(ctx, bundleKind, err)
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return bundles, mgr.Add(manager.RunnableFunc(bundles.Start))
+}
+
+// cacheOf returns the cache of a kind.
+func (s *session) cacheOf(kind kind) cache.Cache {
+	if kind == bundleKind {
+		return s.bundles
+	}
+	return s.cache
 }
 
 // kinds are those that are watched.
@@ -235,7 +270,7 @@ func (c *Controller) serviceNamespaces() map[string]cache.Config {
 // watch registers a handler that puts every state of every object of a kind into
 // the changes.
 func (s *session) watch(ctx context.Context, kind kind) (toolscache.ResourceEventHandlerRegistration, error) {
-	informer, err := s.cache.GetInformer(ctx, prototype(kind), cache.BlockUntilSynced(false))
+	informer, err := s.cacheOf(kind).GetInformer(ctx, prototype(kind), cache.BlockUntilSynced(false))
 	if err != nil {
 		return nil, err
 	}
@@ -277,30 +312,45 @@ func (c *Controller) watches(key objectKey) bool {
 	return c.cfg.WatchNamespace == "" || key.kind == configKind || key.name.Namespace == "" || key.name.Namespace == c.cfg.WatchNamespace
 }
 
-// secret returns the metadata of a Secret as the informer has it.
-func (s *session) secret(name types.NamespacedName) (resourceVersion string, exists bool) {
-	o := secretMetadata()
-	err := s.cache.Get(context.Background(), name, o, client.UnsafeDisableDeepCopy)
+// version returns the metadata of an object as the informer has it.
+func (s *session) version(kind kind, name types.NamespacedName) (resourceVersion string, exists bool) {
+	if s.blind(kind) {
+		return "", true
+	}
+	o := prototype(kind)
+	err := s.cacheOf(kind).Get(context.Background(), name, o, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		// Whoever has to know better asks the API server.
 		return "", !apierrors.IsNotFound(err)
 	}
-	return o.ResourceVersion, true
+	return o.GetResourceVersion(), true
 }
 
-// countSecrets returns how many Secrets there are.
-func (s *session) countSecrets() int {
+// count returns how many objects of a kind there are that is watched by metadata.
+func (s *session) count(kind kind) int {
 	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
-	if err := s.cache.List(context.Background(), list, client.UnsafeDisableDeepCopy); err != nil {
+	of := prototype(kind).GetObjectKind().GroupVersionKind()
+	list.SetGroupVersionKind(of.GroupVersion().WithKind(of.Kind + "List"))
+	if err := s.cacheOf(kind).List(context.Background(), list, client.UnsafeDisableDeepCopy); err != nil {
 		return 0
 	}
 	return len(list.Items)
 }
 
+// blind reports whether the session is in step without a kind: its cache would wait
+// for the first list.
+func (s *session) blind(kind kind) bool {
+	without := s.c.without[kind]
+	return without != nil && without.Load() && !s.synced[kind]()
+}
+
 // watchFailed notes and logs why a watch is not in step. Informers try again by
 // themselves.
 func (c *Controller) watchFailed(ctx context.Context, r *toolscache.Reflector, err error) {
+	c.watchOfKindFailed(ctx, kindOfType(r.TypeDescription()), err)
+}
+
+func (c *Controller) watchOfKindFailed(ctx context.Context, kind kind, err error) {
 	if ctx.Err() != nil {
 		return
 	}
@@ -308,10 +358,10 @@ func (c *Controller) watchFailed(ctx context.Context, r *toolscache.Reflector, e
 		return // the ordinary end of a watch
 	}
 	text := err.Error()
-	name := string(kindOfType(r.TypeDescription()))
-	if without := c.without[kind(name)]; without != nil && (apierrors.IsNotFound(err) || apierrors.IsForbidden(err)) {
+	name := string(kind)
+	if without := c.without[kind]; without != nil && (apierrors.IsNotFound(err) || apierrors.IsForbidden(err)) {
 		if !without.Swap(true) {
-			c.tellWithout(kind(name), err)
+			c.tellWithout(kind, err)
 		}
 		return
 	}
@@ -334,6 +384,9 @@ func (c *Controller) tellWithout(kind kind, err error) {
 	case kind == paramsKind:
 		c.cfg.Logger.Info("the parameters of IngressClasses cannot be read; classes are served without", "kind", string(kind), "error", err.Error(),
 			"remedy", "apply config/crd, and the role of this version")
+	case kind == bundleKind:
+		c.cfg.Logger.Info("ConfigMaps cannot be watched; those that Ingresses name for authorities are not read", "kind", string(kind), "error", err.Error(),
+			"remedy", "apply the role of this version")
 	case apierrors.IsNotFound(err):
 		// Most clusters have no Gateway API.
 		c.cfg.Logger.V(1).Info("there are no ReferenceGrants; Secrets of other namespaces are not granted", "kind", string(kind))

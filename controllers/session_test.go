@@ -106,10 +106,10 @@ func TestSlimDropsWhatNobodyReads(t *testing.T) {
 	}
 	m := secretMetadata()
 	m.ObjectMeta = metav1.ObjectMeta{Namespace: "shop", Name: "tls", UID: "u", ResourceVersion: "7", Annotations: map[string]string{corev1.LastAppliedConfigAnnotation: "data"}, Labels: map[string]string{"a": "b"}}
-	if _, err := slimSecret(m); err != nil {
+	if _, err := slimMetadata(m); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(metav1.ObjectMeta{Namespace: "shop", Name: "tls", ResourceVersion: "7"}, m.ObjectMeta); diff != "" {
-		t.Errorf("slimSecret (-want +got):\n%s", diff)
+		t.Errorf("slimMetadata (-want +got):\n%s", diff)
 	}
 }

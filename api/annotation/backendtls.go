@@ -19,6 +19,7 @@ type BackendTLS struct {
 	ProxyServerName           Switch
 	AltNames                  NameList
 	CA, ClientCert, ProxyPair string // Secrets, as written
+	CAConfigMap               string // a ConfigMap, as written
 	// Depth is proxy-ssl-verify-depth plus one; 0 if it is not set.
 	Depth int
 	// MinVersion and MaxVersion are proxy-ssl-protocols, and CipherSuites

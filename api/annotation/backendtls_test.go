@@ -37,6 +37,8 @@ func TestBackendTLS(t *testing.T) {
 		{"backend-tls-alt-names", "a.b,,c", annotation.BackendTLS{}, `want DNS names or IP addresses with commas between them, found "a.b,,c"`},
 
 		{"backend-tls-ca", "ca", annotation.BackendTLS{CA: "ca"}, ""},
+		{"backend-tls-ca-configmap", "ns/ca", annotation.BackendTLS{CAConfigMap: "ns/ca"}, ""},
+		{"backend-tls-ca-configmap", "", annotation.BackendTLS{}, "want the name of a ConfigMap, found none"},
 		{"backend-tls-client-cert", "ns/c", annotation.BackendTLS{ClientCert: "ns/c"}, ""},
 		{"proxy-ssl-secret", "ns/c", annotation.BackendTLS{ProxyPair: "ns/c"}, ""},
 		{"proxy-ssl-secret", " ", annotation.BackendTLS{}, "want the name of a Secret, found none"},

@@ -1,7 +1,6 @@
 package annotation
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -52,9 +51,18 @@ func parseCount(field func(*Settings) *int) func(*Settings, string) error {
 // parseSecret keeps the name as it is written: whose Secret it may be is for the
 // reader of the Ingress to judge.
 func parseSecret(field func(*Settings) *string) func(*Settings, string) error {
+	return parseName("Secret", field)
+}
+
+// parseConfigMap is parseSecret for a ConfigMap.
+func parseConfigMap(field func(*Settings) *string) func(*Settings, string) error {
+	return parseName("ConfigMap", field)
+}
+
+func parseName(kind string, field func(*Settings) *string) func(*Settings, string) error {
 	return func(s *Settings, value string) error {
 		if value == "" {
-			return errors.New("want the name of a Secret, found none")
+			return fmt.Errorf("want the name of a %s, found none", kind)
 		}
 		*field(s) = value
 		return nil

@@ -140,6 +140,11 @@ var rows = []Annotation{
 		set:  parseSecret(func(s *Settings) *string { return &s.BackendTLS.CA }),
 	},
 	{
+		Name: "backend-tls-ca-configmap", Kind: ConfigMapRef, Effect: Protects,
+		Text: "As `backend-tls-ca`, with a ConfigMap in place of the Secret, as trust-manager and OpenShift publish them. With both annotations the paths are closed.",
+		set:  parseConfigMap(func(s *Settings) *string { return &s.BackendTLS.CAConfigMap }),
+	},
+	{
 		Name: "backend-tls-client-cert", Kind: SecretRef, Effect: Protects,
 		Text: "Secret with the certificate and key (`tls.crt`, `tls.key`) that a backend is shown which asks for one.",
 		set:  parseSecret(func(s *Settings) *string { return &s.BackendTLS.ClientCert }),

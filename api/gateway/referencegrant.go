@@ -49,12 +49,12 @@ type ReferenceGrantTo struct {
 	Name *string `json:"name,omitempty"`
 }
 
-// AllowsSecret reports whether g lets the Ingresses of a namespace name the Secret of
-// that name in the namespace of g.
-func (g *ReferenceGrant) AllowsSecret(ingresses, secret string) bool {
+// Allows reports whether g lets the Ingresses of a namespace name the object of that
+// kind, of the core group, and of that name in the namespace of g.
+func (g *ReferenceGrant) Allows(ingresses, kind, name string) bool {
 	from := slices.Contains(g.Spec.From, ReferenceGrantFrom{"networking.k8s.io", "Ingress", ingresses})
 	return from && slices.ContainsFunc(g.Spec.To, func(t ReferenceGrantTo) bool {
-		return t.Group == "" && t.Kind == "Secret" && (t.Name == nil || *t.Name == "" || *t.Name == secret)
+		return t.Group == "" && t.Kind == kind && (t.Name == nil || *t.Name == "" || *t.Name == name)
 	})
 }
 

@@ -6,7 +6,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func TestAllowsSecret(t *testing.T) {
+func TestAllows(t *testing.T) {
 	ingress := ReferenceGrantFrom{"networking.k8s.io", "Ingress", "shop"}
 	secret := ReferenceGrantTo{"", "Secret", nil}
 	named := ReferenceGrantTo{"", "Secret", new("ca")}
@@ -30,8 +30,28 @@ func TestAllowsSecret(t *testing.T) {
 		{"nothing", []ReferenceGrantFrom{ingress}, nil, false},
 	} {
 		g := &ReferenceGrant{Spec: ReferenceGrantSpec{c.from, c.to}}
-		if got := g.AllowsSecret("shop", "ca"); got != c.want {
-			t.Errorf("%s: AllowsSecret(shop, ca) = %v, want %v", c.name, got, c.want)
+		if got := g.Allows("shop", "Secret", "ca"); got != c.want {
+			t.Errorf("%s: Allows(shop, Secret, ca) = %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestAllowsOneKind(t *testing.T) {
+	g := &ReferenceGrant{Spec: ReferenceGrantSpec{
+		[]ReferenceGrantFrom{{"networking.k8s.io", "Ingress", "shop"}},
+		[]ReferenceGrantTo{{"", "ConfigMap", new("ca")}, {"", "Secret", new("tls")}},
+	}}
+	for _, c := range []struct {
+		kind, name string
+		want       bool
+	}{
+		{"ConfigMap", "ca", true},
+		{"ConfigMap", "tls", false},
+		{"Secret", "ca", false},
+		{"Secret", "tls", true},
+	} {
+		if got := g.Allows("shop", c.kind, c.name); got != c.want {
+			t.Errorf("Allows(shop, %s, %s) = %v, want %v", c.kind, c.name, got, c.want)
 		}
 	}
 }

@@ -64,8 +64,8 @@ func newClient(config *rest.Config) (client.Client, error) {
 	return client.New(config, client.Options{Scheme: scheme, Mapper: mapper})
 }
 
-// readCluster reads once what a controller would watch. Of Secrets it reads those
-// alone that Ingresses of our classes name.
+// readCluster reads once what a controller would watch. Of Secrets and ConfigMaps it
+// reads those alone that Ingresses of our classes name.
 func readCluster(ctx context.Context, kubeconfig, namespace string, options translate.Options) (manifest.Set, error) {
 	config, err := loadREST(kubeconfig)
 	if err != nil {
@@ -89,7 +89,7 @@ func readCluster(ctx context.Context, kubeconfig, namespace string, options tran
 			return manifest.Set{}, fmt.Errorf("cluster: %w", err)
 		}
 	}
-	if err := r.readSecrets(options); err != nil {
+	if err := r.readNamed(options); err != nil {
 		return manifest.Set{}, fmt.Errorf("cluster: %w", err)
 	}
 	return r.set, nil
@@ -150,13 +150,7 @@ func (r *clusterReader) readConfigMap(name types.NamespacedName) error {
 	if name.Name == "" {
 		return nil
 	}
-	c := new(corev1.ConfigMap)
-	err := r.client.Get(r.ctx, name, c)
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	r.set.Objects = append(r.set.Objects, c)
-	return err
+	return r.get(name, new(corev1.ConfigMap))
 }
 
 func addAll[T any, P interface {
@@ -168,24 +162,39 @@ func addAll[T any, P interface {
 	}
 }
 
-func (r *clusterReader) readSecrets(options translate.Options) error {
+// readNamed reads the Secrets and ConfigMaps that are named.
+func (r *clusterReader) readNamed(options translate.Options) error {
 	now := time.Now()
 	f := newFeed(options, discard{})
 	if err := f.apply(r.set.Objects, nil, now, now); err != nil {
 		return err
 	}
 	for name := range f.result.Secrets {
-		s := new(corev1.Secret)
-		err := r.client.Get(r.ctx, name, s)
-		switch {
-		case apierrors.IsNotFound(err):
-		case err != nil:
+		if err := r.get(name, new(corev1.Secret)); err != nil {
 			return err
-		default:
-			r.set.Objects = append(r.set.Objects, s)
+		}
+	}
+	for name := range f.result.Bundles {
+		if f.configMaps.all[name] != nil {
+			continue // that of --configmap
+		}
+		if err := r.get(name, new(corev1.ConfigMap)); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// get reads one object into o, if it exists.
+func (r *clusterReader) get(name types.NamespacedName, o manifest.Object) error {
+	err := r.client.Get(r.ctx, name, o.(client.Object))
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err == nil {
+		r.set.Objects = append(r.set.Objects, o)
+	}
+	return err
 }
 
 // discard takes every update.

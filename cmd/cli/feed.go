@@ -3,8 +3,6 @@ package cli
 import (
 	"fmt"
 	"maps"
-	"slices"
-	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -29,27 +27,17 @@ type publisher interface {
 // one goroutine.
 type feed struct {
 	translator *translate.Translator
-	store      *secrets.Store
-	// secrets are all that exist; the store knows only those that are referenced.
-	secrets    map[types.NamespacedName]*corev1.Secret
-	referenced map[types.NamespacedName]bool
+	// secrets and configMaps hold what is named.
+	secrets, configMaps *holding
 	// fresh, if set, reads a Secret again. Then the data of those that were read
 	// into the store is dropped: it is as large as everything else together.
 	fresh func(namespace, name string) *corev1.Secret
-	// collect collects garbage.
-	collect func()
 	// result is the last translation.
 	result translate.Result
 	// unpublished endpoints of a publish that failed.
 	unpublished map[string][]snapshot.Endpoint
 	publisher   publisher
-	// named is the map of the last result in which every Secret was looked at.
-	named map[types.NamespacedName][]translate.Reference
-	// lastGoods are the Secrets that are served from an earlier content, and stale
-	// is what lastGood returns of them, to any goroutine.
-	lastGoods map[types.NamespacedName]struct{}
-	stale     atomic.Pointer[[]string]
-	foreign   foreigners
+	foreign     foreigners
 	// onProcess, if set, is told what the parameters of the class say to the
 	// process, before what goes with it is published.
 	onProcess func(translate.Process)
@@ -58,16 +46,37 @@ type feed struct {
 
 // newFeed returns a feed to p.
 func newFeed(options translate.Options, p publisher) *feed {
-	return &feed{
+	f := &feed{
 		translator:  translate.New(options),
-		store:       secrets.New(secrets.DefaultLastGoodAfterDelete),
-		secrets:     make(map[types.NamespacedName]*corev1.Secret),
-		lastGoods:   make(map[types.NamespacedName]struct{}),
+		secrets:     newHolding(secrets.New(secrets.DefaultLastGoodAfterDelete)),
+		configMaps:  newHolding(secrets.NewConfigMaps(secrets.DefaultLastGoodAfterDelete)),
 		foreign:     newForeigners(),
-		referenced:  make(map[types.NamespacedName]bool),
 		unpublished: make(map[string][]snapshot.Endpoint),
 		publisher:   p,
-		collect:     collect,
+	}
+	f.secrets.content, f.secrets.release = f.secretContent, f.releaseSecret
+	f.secrets.put, f.secrets.drop = f.translator.SetSecret, f.translator.DeleteSecret
+	f.configMaps.content = func(o manifest.Object) *corev1.Secret { return secrets.FromConfigMap(o.(*corev1.ConfigMap)) }
+	f.configMaps.put = func(name types.NamespacedName, s translate.Secret) {
+		f.translator.SetBundle(name, translate.Bundle{Origin: s.Origin, Trust: s.Trust})
+	}
+	f.configMaps.drop = f.translator.DeleteBundle
+	return f
+}
+
+// secretContent returns a Secret with its data.
+func (f *feed) secretContent(o manifest.Object) *corev1.Secret {
+	s := o.(*corev1.Secret)
+	if f.fresh != nil && s.Data == nil {
+		return f.fresh(s.Namespace, s.Name)
+	}
+	return s
+}
+
+// releaseSecret drops the data of a Secret that can be read again.
+func (f *feed) releaseSecret(o manifest.Object) {
+	if f.fresh != nil {
+		o.(*corev1.Secret).Data = nil
 	}
 }
 
@@ -85,19 +94,20 @@ func (f *feed) apply(changed, gone []manifest.Object, since, now time.Time) erro
 
 // pass lets the time pass: certificates begin and end to be valid.
 func (f *feed) pass(now time.Time) error {
-	for _, name := range f.store.Due(now) {
-		f.setSecret(name, now)
-	}
+	f.secrets.pass(now)
+	f.configMaps.pass(now)
 	return f.publish(time.Time{}, now)
 }
 
 // next is when to call pass; zero if never.
 func (f *feed) next() time.Time {
-	a, b := f.store.Next(), f.result.Next
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
+	next := f.result.Next
+	for _, at := range []time.Time{f.secrets.store.Next(), f.configMaps.store.Next()} {
+		if next.IsZero() || !at.IsZero() && at.Before(next) {
+			next = at
+		}
 	}
-	return a
+	return next
 }
 
 func (f *feed) set(o manifest.Object, now time.Time) {
@@ -118,12 +128,9 @@ func (f *feed) set(o manifest.Object, now time.Time) {
 		f.translator.SetSlice(o)
 	case *corev1.ConfigMap:
 		f.translator.SetConfigMap(o)
+		f.configMaps.set(nameOf(o), o, now)
 	case *corev1.Secret:
-		name := nameOf(o)
-		f.secrets[name] = o
-		if f.referenced[name] {
-			f.read(now, name)
-		}
+		f.secrets.set(nameOf(o), o, now)
 	}
 }
 
@@ -146,69 +153,10 @@ func (f *feed) remove(o manifest.Object, now time.Time) {
 		f.translator.DeleteSlice(name)
 	case *corev1.ConfigMap:
 		f.translator.DeleteConfigMap(name)
+		f.configMaps.set(name, nil, now)
 	case *corev1.Secret:
-		delete(f.secrets, name)
-		if f.referenced[name] {
-			f.read(now, name)
-		}
+		f.secrets.set(name, nil, now)
 	}
-}
-
-// readTogether is how many Secrets are read without a collection in between, where
-// there are more of them. Each leaves some 7 KiB in small pieces, which what is kept of
-// it lies between: of 10,000 at once that makes gaps of 10 MiB, for which no use
-// comes later.
-const readTogether = 2500
-
-// read takes Secrets, or that there are none, into the store and from there into
-// the translator.
-func (f *feed) read(now time.Time, names ...types.NamespacedName) {
-	for some := range slices.Chunk(names, readTogether) {
-		if len(names) > readTogether {
-			f.collect()
-		}
-		f.readSome(now, some)
-	}
-}
-
-func (f *feed) readSome(now time.Time, names []types.NamespacedName) {
-	there := make(map[types.NamespacedName]*corev1.Secret, len(names))
-	for _, name := range names {
-		held := f.secrets[name]
-		secret := held
-		if f.fresh != nil && held != nil && held.Data == nil {
-			secret = f.fresh(name.Namespace, name.Name)
-		}
-		switch {
-		case secret != nil:
-			there[name] = secret
-		case held != nil:
-			f.store.Unreadable(name, "its file is being changed", now)
-		default:
-			f.store.Update(name, nil, now)
-		}
-	}
-	f.store.UpdateAll(there, now)
-	for _, name := range names {
-		if held := f.secrets[name]; f.fresh != nil && held != nil {
-			held.Data = nil
-		}
-		f.setSecret(name, now)
-	}
-}
-
-// setSecret gives the translator the state of a Secret.
-func (f *feed) setSecret(name types.NamespacedName, now time.Time) {
-	state := f.store.State(name, now)
-	if _, was := f.lastGoods[name]; was != state.LastGood {
-		if state.LastGood {
-			f.lastGoods[name] = struct{}{}
-		} else {
-			delete(f.lastGoods, name)
-		}
-		f.noteStale()
-	}
-	f.translator.SetSecret(name, state)
 }
 
 func (f *feed) publish(since, now time.Time) error {
@@ -238,58 +186,20 @@ func (f *feed) takeProcess() {
 	if p.HasLastGoodAfterDelete {
 		after = p.LastGoodAfterDelete
 	}
-	f.store.SetLastGoodAfterDelete(after)
+	f.secrets.store.SetLastGoodAfterDelete(after)
+	f.configMaps.store.SetLastGoodAfterDelete(after)
 	if f.onProcess != nil {
 		f.onProcess(*p)
 	}
 }
 
-// translate reads the Secrets that are named and were not, and translates.
+// translate reads what is named and was not, and translates.
 func (f *feed) translate(now time.Time) {
-	if named := f.translator.Secrets(); !translate.SameMap(f.named, named) {
-		f.named = named
-		f.readNamed(now)
-	}
+	f.secrets.follow(f.translator.Secrets(), now)
+	f.configMaps.follow(f.translator.Bundles(), now)
 	f.result = f.translator.Translate(now)
-}
-
-func (f *feed) readNamed(now time.Time) {
-	var unread []types.NamespacedName
-	for name, refs := range f.named {
-		again := f.store.Want(name, translate.Purposes(refs))
-		if again || !f.referenced[name] {
-			f.referenced[name] = true
-			unread = append(unread, name)
-		}
-	}
-	f.read(now, unread...)
-	for name := range f.referenced {
-		if _, named := f.named[name]; !named {
-			delete(f.referenced, name)
-			f.translator.DeleteSecret(name)
-		}
-	}
-	f.store.Retain(func(name types.NamespacedName) bool { return f.referenced[name] })
 }
 
 func nameOf(o manifest.Object) types.NamespacedName {
 	return types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}
-}
-
-// lastGood returns the Secrets that are served from an earlier content.
-func (f *feed) lastGood() []string {
-	if l := f.stale.Load(); l != nil {
-		return *l
-	}
-	return nil
-}
-
-// noteStale makes lastGood current.
-func (f *feed) noteStale() {
-	stale := make([]string, 0, len(f.lastGoods))
-	for name := range f.lastGoods {
-		stale = append(stale, name.String())
-	}
-	slices.Sort(stale)
-	f.stale.Store(&stale)
 }

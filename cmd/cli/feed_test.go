@@ -18,24 +18,24 @@ func TestReadManySecrets(t *testing.T) {
 	now := time.Now()
 	f := newFeed(translate.Options{}, nil)
 	collections := 0
-	f.collect = func() { collections++ }
+	f.secrets.collect = func() { collections++ }
 	var names []types.NamespacedName
 	for i := range 2*readTogether + 1 {
 		name := types.NamespacedName{Namespace: "shop", Name: fmt.Sprintf("s%d", i)}
-		f.secrets[name] = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}, Type: "kubernetes.io/tls"}
-		f.store.Want(name, translate.ForCertificate)
+		f.secrets.all[name] = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}, Type: "kubernetes.io/tls"}
+		f.secrets.store.Want(name, translate.ForCertificate)
 		names = append(names, name)
 	}
-	f.read(now, names[:readTogether]...)
+	f.secrets.read(now, names[:readTogether]...)
 	if collections != 0 {
 		t.Errorf("reading %d Secrets made %d collections, want none", readTogether, collections)
 	}
-	f.read(now, names...)
+	f.secrets.read(now, names...)
 	if collections != 3 {
 		t.Errorf("reading %d Secrets made %d collections, want 3", len(names), collections)
 	}
 	for _, name := range names {
-		if s := f.store.State(name, now); s.Reason != translate.SecretInvalid {
+		if s := f.secrets.store.State(name, now); s.Reason != translate.SecretInvalid {
 			t.Fatalf("State(%s).Reason = %q, want %q: it was not read", name, s.Reason, translate.SecretInvalid)
 		}
 	}

@@ -22,6 +22,12 @@ func controllerMetrics(r prometheus.Registerer, o *observe.Observer) controllers
 	reads := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "cardea_secret_reads_total", Help: "Reads of Secrets by result.",
 	}, []string{"result"})
+	configMaps := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "cardea_configmaps_referenced", Help: "ConfigMaps that Ingresses of our classes name for authorities.",
+	})
+	configMapReads := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "cardea_configmap_reads_total", Help: "Reads of ConfigMaps with authorities by result.",
+	}, []string{"result"})
 	synced := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "cardea_cluster_synced", Help: "1 while the watches of the cluster are in step.",
 	})
@@ -47,14 +53,10 @@ func controllerMetrics(r prometheus.Registerer, o *observe.Observer) controllers
 	webhookExpiry := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "cardea_webhook_certificate_expiry_timestamp_seconds", Help: "When the certificate of the webhook ends; 0 without one.",
 	})
-	r.MustRegister(verdicts, referenced, reads, synced, reachable, leader, tickets, decisions, admission, webhookExpiry)
-	var lastGood atomic.Pointer[[]string]
-	o.SetLastGood(func() []string {
-		if names := lastGood.Load(); names != nil {
-			return *names
-		}
-		return nil
-	})
+	r.MustRegister(verdicts, referenced, reads, configMaps, configMapReads, synced, reachable, leader, tickets, decisions, admission, webhookExpiry)
+	var lastGood, configMapLastGood atomic.Pointer[[]string]
+	o.SetLastGood(func() []string { return namesIn(&lastGood) })
+	o.SetConfigMapLastGood(func() []string { return namesIn(&configMapLastGood) })
 	return controllers.Metrics{
 		Verdicts: func(counts map[controllers.VerdictKey]int) {
 			verdicts.Reset()
@@ -67,9 +69,14 @@ func controllerMetrics(r prometheus.Registerer, o *observe.Observer) controllers
 			lastGood.Store(&stale)
 		},
 		SecretRead: func(result string) { reads.WithLabelValues(result).Inc() },
-		Session:    func(ok bool) { synced.Set(oneIf(ok)) },
-		Reachable:  func(answers bool) { reachable.Set(oneIf(answers)) },
-		Leader:     func(is bool) { leader.Set(oneIf(is)) },
+		ConfigMaps: func(n int, stale []string) {
+			configMaps.Set(float64(n))
+			configMapLastGood.Store(&stale)
+		},
+		ConfigMapRead: func(result string) { configMapReads.WithLabelValues(result).Inc() },
+		Session:       func(ok bool) { synced.Set(oneIf(ok)) },
+		Reachable:     func(answers bool) { reachable.Set(oneIf(answers)) },
+		Leader:        func(is bool) { leader.Set(oneIf(is)) },
 
 		Admission: func(d controllers.AdmissionDecision, took time.Duration) {
 			decisions.WithLabelValues(string(d)).Inc()
@@ -79,6 +86,14 @@ func controllerMetrics(r prometheus.Registerer, o *observe.Observer) controllers
 
 		TicketsRotated: func(at time.Time) { tickets.Set(float64(at.Unix())) },
 	}
+}
+
+// namesIn returns what p holds, nil if that is nothing.
+func namesIn(p *atomic.Pointer[[]string]) []string {
+	if names := p.Load(); names != nil {
+		return *names
+	}
+	return nil
 }
 
 func oneIf(b bool) float64 {

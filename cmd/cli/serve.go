@@ -59,7 +59,8 @@ func (p *process) serveFolder(ctx context.Context, dir string, live func()) erro
 	}
 	f := newFollower(p, folder)
 	f.onProcess = p.takeProcess
-	p.observer.SetLastGood(f.lastGood)
+	p.observer.SetLastGood(f.secrets.lastGood)
+	p.observer.SetConfigMapLastGood(f.configMaps.lastGood)
 	p.reread = f.readAgain
 	p.setFiles = func(files translate.Files) error { return f.setFiles(files, p.closing) }
 	return p.run(ctx, func(ctx context.Context) {

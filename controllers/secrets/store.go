@@ -1,6 +1,8 @@
 // Package secrets holds, per name, the last content of a referenced Secret that
 // parsed: of its certificate and key, and of its authorities, each by itself and
-// only if some Ingress names the Secret for it ([Store.Want]).
+// only if some Ingress names the Secret for it ([Store.Want]). ConfigMaps that are
+// named for authorities have a store of their own, which reads them as Secrets
+// ([FromConfigMap]).
 //
 // A [Store] is a pure state machine: whoever reads the cluster tells it what was
 // read ([Store.Update], [Store.Unreadable]) and asks it what to serve
@@ -27,8 +29,9 @@ import (
 // served by default.
 const DefaultLastGoodAfterDelete = time.Hour
 
-// A Store holds the state of the referenced Secrets.
+// A Store holds the state of the referenced Secrets, or ConfigMaps.
 type Store struct {
+	words       *words
 	afterDelete time.Duration
 	entries     map[types.NamespacedName]*entry
 	// due holds the names whose state changes by time alone, and when. Few do at
@@ -36,10 +39,32 @@ type Store struct {
 	due map[types.NamespacedName]time.Time
 }
 
-// New returns an empty store. It serves the certificate of a deleted Secret for
-// another lastGoodAfterDelete; 0 ends it at once.
+// words are what a kind of objects is called, and what is wrong with one of it.
+type words struct {
+	kind                          string
+	notFound, invalid, unreadable translate.Reason
+}
+
+var (
+	ofSecrets    = words{"Secret", translate.SecretNotFound, translate.SecretInvalid, translate.SecretUnreadable}
+	ofConfigMaps = words{"ConfigMap", translate.ConfigMapNotFound, translate.ConfigMapInvalid, translate.ConfigMapUnreadable}
+)
+
+// New returns an empty store of Secrets. It serves the certificate of a deleted Secret
+// for another lastGoodAfterDelete; 0 ends it at once.
 func New(lastGoodAfterDelete time.Duration) *Store {
+	return newStore(&ofSecrets, lastGoodAfterDelete)
+}
+
+// NewConfigMaps returns an empty store of ConfigMaps, which hold authorities alone
+// ([translate.ForAuthorities]). lastGoodAfterDelete is as in [New].
+func NewConfigMaps(lastGoodAfterDelete time.Duration) *Store {
+	return newStore(&ofConfigMaps, lastGoodAfterDelete)
+}
+
+func newStore(words *words, lastGoodAfterDelete time.Duration) *Store {
 	return &Store{
+		words:       words,
 		afterDelete: lastGoodAfterDelete,
 		entries:     make(map[types.NamespacedName]*entry),
 		due:         make(map[types.NamespacedName]time.Time),
@@ -64,6 +89,7 @@ func (s *Store) SetLastGoodAfterDelete(d time.Duration) {
 
 // An entry is what is known of one Secret.
 type entry struct {
+	words  *words
 	origin snapshot.Origin
 	// bundle is the content hash of what was last read, "" if that does not exist.
 	bundle string
@@ -100,7 +126,7 @@ func (s *Store) Want(name types.NamespacedName, purpose translate.Purpose) (agai
 	if purpose&translate.ForAuthorities == 0 {
 		e.trust = nil
 	} else if e.trust == nil {
-		e.trust = newTrust()
+		e.trust = newTrust(e.words)
 	}
 	return true
 }
@@ -160,7 +186,7 @@ func (s *Store) Unreadable(name types.NamespacedName, problem string, now time.T
 func (s *Store) State(name types.NamespacedName, now time.Time) translate.Secret {
 	e, ok := s.entries[name]
 	if !ok {
-		e = newEntry(name)
+		e = newEntry(s.words, name)
 	}
 	s.settle(name, e, now)
 	return e.state(s.afterDelete, now)
@@ -204,15 +230,16 @@ func (s *Store) Retain(keep func(types.NamespacedName) bool) {
 func (s *Store) entry(name types.NamespacedName) *entry {
 	e, ok := s.entries[name]
 	if !ok {
-		e = newEntry(name)
+		e = newEntry(s.words, name)
 		s.entries[name] = e
 	}
 	return e
 }
 
-func newEntry(name types.NamespacedName) *entry {
+func newEntry(words *words, name types.NamespacedName) *entry {
 	e := &entry{
-		origin:  snapshot.Origin{Kind: "Secret", Namespace: name.Namespace, Name: name.Name},
+		words:   words,
+		origin:  snapshot.Origin{Kind: words.kind, Namespace: name.Namespace, Name: name.Name},
 		purpose: translate.ForCertificate,
 	}
 	e.dropPair()
@@ -376,7 +403,7 @@ func (e *entry) state(afterDelete time.Duration, now time.Time) translate.Secret
 	if e.next != nil {
 		s.Pending = e.next.NotBefore
 	}
-	s.Trust = e.trust.state(e.unreadable)
+	s.Trust = e.trust.state(e.words, e.unreadable)
 	return s
 }
 

@@ -20,6 +20,7 @@ const (
 // expired verifies nothing, and a revocation list that is out of date is found so
 // when it is used.
 type trust struct {
+	words *words
 	// bundle is the content hash of what was last read, "" if that does not exist.
 	bundle string
 	good   *snapshot.Authorities
@@ -29,8 +30,8 @@ type trust struct {
 	problem    string
 }
 
-func newTrust() *trust {
-	return &trust{reason: translate.SecretNotFound, problem: notFound}
+func newTrust(words *words) *trust {
+	return &trust{words: words, reason: words.notFound, problem: notFound}
 }
 
 // read takes in content that exists.
@@ -50,12 +51,12 @@ func (t *trust) read(origin snapshot.Origin, secret *corev1.Secret) {
 		t.reason, t.problem = "", ""
 		return
 	case hasCRL && len(crl) == 0:
-		t.reason, t.problem = translate.SecretInvalid, crlKey+" is empty"
+		t.reason, t.problem = t.words.invalid, crlKey+" is empty"
 		return
 	}
 	good, err := snapshot.ParseAuthorities(origin, secret.Data[caKey], crl)
 	if err != nil {
-		t.reason, t.problem = translate.SecretInvalid, err.Error()
+		t.reason, t.problem = t.words.invalid, err.Error()
 		return
 	}
 	t.good, t.goodBundle = good, bundle
@@ -65,7 +66,7 @@ func (t *trust) read(origin snapshot.Origin, secret *corev1.Secret) {
 // remove takes in that the Secret does not exist.
 func (t *trust) remove() {
 	t.bundle = ""
-	t.reason, t.problem = translate.SecretNotFound, notFound
+	t.reason, t.problem = t.words.notFound, notFound
 }
 
 // trustEnd is when the authorities of a deleted Secret end; zero if it is not
@@ -79,13 +80,13 @@ func (e *entry) trustEnd(afterDelete time.Duration) time.Time {
 }
 
 // state returns what is known; t may be nil.
-func (t *trust) state(unreadable string) translate.Trust {
+func (t *trust) state(words *words, unreadable string) translate.Trust {
 	if t == nil {
-		t = newTrust()
+		t = newTrust(words)
 	}
 	s := translate.Trust{Authorities: t.good, Reason: t.reason, Problem: t.problem, LastGood: t.good != nil && t.reason != ""}
 	if unreadable != "" && (t.reason == "" || t.bundle == "") {
-		s.Reason, s.Problem = translate.SecretUnreadable, unreadable
+		s.Reason, s.Problem = words.unreadable, unreadable
 		s.LastGood = t.good != nil
 	}
 	return s

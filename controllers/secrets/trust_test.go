@@ -6,11 +6,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/cardea-dev/cardea/controllers/translate"
+	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
-// TestTrust tells one story a case, as TestStore does, of the other half.
+// TestTrust tells one story a case, as TestStore does, of the other half. Of ConfigMaps
+// it is the same story in their words.
 func TestTrust(t *testing.T) {
 	certificate := func(cn string) []byte {
 		cert, _ := pair(t, cn, 0, day)
@@ -84,14 +87,13 @@ func TestTrust(t *testing.T) {
 			{read: b, want: want{CN: "b"}},
 		}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			store := New(time.Hour)
+		tell := func(t *testing.T, store *Store, read func(*corev1.Secret) *corev1.Secret, word func(translate.Reason) translate.Reason) {
 			store.Want(shop, translate.ForAuthorities)
 			for i, step := range c.steps {
 				now := epoch.Add(step.at)
 				switch {
 				case step.read != nil:
-					store.Update(shop, step.read, now)
+					store.Update(shop, read(step.read), now)
 				case step.gone:
 					store.Update(shop, nil, now)
 				case step.unreadable != "":
@@ -105,6 +107,7 @@ func TestTrust(t *testing.T) {
 				if next := store.Next(); !next.IsZero() {
 					got.Next = next.Sub(epoch)
 				}
+				step.want.Reason = word(step.want.Reason)
 				if diff := cmp.Diff(step.want, got); diff != "" {
 					t.Errorf("step %d: Trust(%v) (-want +got):\n%s", i, step.at, diff)
 				}
@@ -112,7 +115,57 @@ func TestTrust(t *testing.T) {
 					t.Errorf("step %d: State holds a certificate that nobody wants", i)
 				}
 			}
+		}
+		t.Run(c.name, func(t *testing.T) {
+			tell(t, New(time.Hour), func(s *corev1.Secret) *corev1.Secret { return s }, func(r translate.Reason) translate.Reason { return r })
 		})
+		t.Run(c.name+" (ConfigMap)", func(t *testing.T) {
+			tell(t, NewConfigMaps(time.Hour), asConfigMap, func(r translate.Reason) translate.Reason { return configMapWords[r] })
+		})
+	}
+}
+
+var configMapWords = map[translate.Reason]translate.Reason{
+	translate.SecretNotFound:   translate.ConfigMapNotFound,
+	translate.SecretInvalid:    translate.ConfigMapInvalid,
+	translate.SecretUnreadable: translate.ConfigMapUnreadable,
+}
+
+// asConfigMap returns what is read of a ConfigMap that holds what s does.
+func asConfigMap(s *corev1.Secret) *corev1.Secret {
+	c := &corev1.ConfigMap{ObjectMeta: s.ObjectMeta, Data: map[string]string{}}
+	for key, value := range s.Data {
+		c.Data[key] = string(value)
+	}
+	return FromConfigMap(c)
+}
+
+// Of a ConfigMap nothing is read but authorities, whichever map they are in.
+func TestFromConfigMap(t *testing.T) {
+	c := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "ca", UID: "uid", ResourceVersion: "7", Labels: map[string]string{"a": "b"}},
+		Data:       map[string]string{"ca.crt": "authorities", "tls.key": "no key belongs here", "other": "x"},
+		BinaryData: map[string][]byte{"ca.crl": []byte("lists"), "more": []byte("y")},
+	}
+	want := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "ca", UID: "uid", ResourceVersion: "7"},
+		Data:       map[string][]byte{"ca.crt": []byte("authorities"), "ca.crl": []byte("lists")},
+	}
+	if diff := cmp.Diff(want, FromConfigMap(c)); diff != "" {
+		t.Errorf("FromConfigMap (-want +got):\n%s", diff)
+	}
+}
+
+// What is known of a ConfigMap is told with its kind, for the Event on it.
+func TestConfigMapOrigin(t *testing.T) {
+	store := NewConfigMaps(time.Hour)
+	store.Want(shop, translate.ForAuthorities)
+	ca, _ := pair(t, "ca", 0, day)
+	store.Update(shop, FromConfigMap(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{UID: "uid"}, Data: map[string]string{"ca.crt": string(ca)}}), epoch)
+	got := store.State(shop, epoch)
+	want := snapshot.Origin{Kind: "ConfigMap", Namespace: shop.Namespace, Name: shop.Name, UID: "uid"}
+	if got.Origin != want || got.Trust.Authorities.Origin != want {
+		t.Errorf("State = of %+v, authorities of %+v, want %+v", got.Origin, got.Trust.Authorities.Origin, want)
 	}
 }
 

@@ -20,20 +20,23 @@ const nginxController = "k8s.io/ingress-nginx"
 // quirks reports whether the defaults are those of ingress-nginx.
 func (o *Options) quirks() bool { return o.ControllerName == nginxController }
 
-// backendSecrets are the Secrets of one Ingress for TLS to its backends.
+// backendSecrets are the Secrets of one Ingress for TLS to its backends, and the
+// ConfigMap that may take the place of ca.
 type backendSecrets struct {
-	ca, certificate secretRef
+	ca, bundle, certificate secretRef
 	// either is that of proxy-ssl-secret, which may be both.
 	either secretRef
 }
 
-// A secretRef is a Secret and the field that names it; the field is "" if none does.
+// A secretRef is a Secret or a ConfigMap and the field that names it; the field is ""
+// if none does.
 type secretRef struct {
 	name  types.NamespacedName
 	field string
 }
 
-// readBackendSecrets reads what names Secrets. What cannot be used closes the paths.
+// readBackendSecrets reads what names Secrets and ConfigMaps. What cannot be used
+// closes the paths.
 func (in *ingress) readBackendSecrets(annotations map[string]string, abroad *abroad) {
 	s, refs := &in.settings.BackendTLS, &backendSecrets{}
 	for _, from := range []struct {
@@ -49,16 +52,33 @@ func (in *ingress) readBackendSecrets(annotations map[string]string, abroad *abr
 			continue
 		}
 		key := annotationKey(annotations, from.annotation)
-		name, ok := in.readSecretRef(key, from.value, from.purpose, abroad)
+		ref, ok := in.readSecretRef(key, from.value, from.purpose, abroad)
 		if !ok {
 			in.closed = in.closed || in.closable()
 			continue
 		}
-		*from.to = secretRef{name, "metadata.annotations[" + key + "]"}
+		*from.to = ref
+	}
+	if s.CAConfigMap != "" {
+		var ok bool
+		if refs.bundle, ok = in.readBackendBundle(annotations, abroad); !ok {
+			in.closed = in.closed || in.closable()
+		}
 	}
 	if *refs != (backendSecrets{}) {
 		in.trust = &trustRefs{*refs, in.trust.clientAuth}
 	}
+}
+
+// readBackendBundle reads backend-tls-ca-configmap. Beside backend-tls-ca it is
+// refused: which of the two its owner means to trust, nobody knows.
+func (in *ingress) readBackendBundle(annotations map[string]string, abroad *abroad) (ref secretRef, ok bool) {
+	s, key := &in.settings.BackendTLS, annotationKey(annotations, "backend-tls-ca-configmap")
+	if s.CA != "" {
+		in.judge(Refused, AnnotationInvalid, "metadata.annotations["+key+"]", "%s: %s names the authority of the backend already. It protects the paths of this Ingress, so they answer 503 until one of the two is removed.", key, annotationKey(annotations, "backend-tls-ca"))
+		return secretRef{}, false
+	}
+	return in.readBundleRef(key, s.CAConfigMap, abroad)
 }
 
 // annotationKey returns the key under which the named annotation counts.
@@ -95,6 +115,10 @@ func (b *hostBuild) backendTLS(v Verdict, c *claim, service *corev1.Service) (_ 
 	ok = true
 	if u.Insecure {
 		u.SkipHostname, u.Depth, u.AltNames = false, 0, nil
+	} else if refs.bundle.field != "" {
+		u.Authorities = b.bundleAuthorities(c.at(refs.bundle.field), refs.bundle.name)
+		ok = u.Authorities != nil
+		b.judgeCommonNames(c.at(refs.bundle.field), u)
 	} else if ca := firstRef(refs.ca, refs.either); ca.field != "" {
 		u.Authorities = b.authorities(c.at(ca.field), ca.name)
 		ok = u.Authorities != nil
@@ -227,8 +251,8 @@ func (b *hostBuild) judgeCommonNames(at snapshot.Origin, u *snapshot.UpstreamTLS
 			continue
 		}
 		b.judge(Verdict{Level: Warning, Reason: BackendCommonNameOnly, Origin: at, Other: u.Authorities.Origin},
-			"The certificate %s in ca.crt of Secret %s/%s names its host in its common name alone, which OpenSSL takes for a name and Go does not (RFC 9525): if the backend shows it, requests fail with 502 (upstream_tls_common_name). Issue it with the subject alternative name %s; until then, backend-tls-verify-hostname: \"off\" verifies all but the name.",
-			brief(name), u.Authorities.Origin.Namespace, u.Authorities.Origin.Name, snapshot.AltName(u.ServerName))
+			"The certificate %s in ca.crt of %s %s/%s names its host in its common name alone, which OpenSSL takes for a name and Go does not (RFC 9525): if the backend shows it, requests fail with 502 (upstream_tls_common_name). Issue it with the subject alternative name %s; until then, backend-tls-verify-hostname: \"off\" verifies all but the name.",
+			brief(name), u.Authorities.Origin.Kind, u.Authorities.Origin.Namespace, u.Authorities.Origin.Name, snapshot.AltName(u.ServerName))
 	}
 }
 

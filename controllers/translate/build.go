@@ -24,6 +24,7 @@ func (t *Translator) Translate(now time.Time) Result {
 		Endpoints: endpoints,
 		Verdicts:  t.verdicts(),
 		Secrets:   t.secretRefs.apply(t.last.Secrets),
+		Bundles:   t.bundleRefs.apply(t.last.Bundles),
 		Services:  t.serviceRefs.apply(t.last.Services),
 		Ingresses: mergeNames(t.last.Ingresses, t.touchedIngresses),
 		Process:   t.overlay.process,
@@ -40,6 +41,12 @@ func (t *Translator) Secrets() map[types.NamespacedName][]Reference {
 	t.applyParameters()
 	t.last.Secrets = t.secretRefs.apply(t.last.Secrets)
 	return t.last.Secrets
+}
+
+// Bundles is the same of ConfigMaps.
+func (t *Translator) Bundles() map[types.NamespacedName][]Reference {
+	t.last.Bundles = t.bundleRefs.apply(t.last.Bundles)
+	return t.last.Bundles
 }
 
 // SameMap reports whether a and b are one map: a Translator returns the same as long
@@ -107,6 +114,7 @@ func (t *Translator) buildHosts(now time.Time) (changed[snapshot.Host], changed[
 		released = append(released, old.pools...)
 		t.hostsOfService.replace(name, old.services, built.services)
 		t.hostsOfSecret.replace(name, old.secrets, built.secrets)
+		t.hostsOfBundle.replace(name, old.bundles, built.bundles)
 		if built.host == nil && len(t.claims[name]) == 0 {
 			delete(t.hosts, name)
 		} else {

@@ -27,12 +27,12 @@ func (in *ingress) readClientAuth(annotations map[string]string, abroad *abroad)
 		return
 	}
 	key := annotationKey(annotations, "auth-tls-secret")
-	name, ok := in.readSecretRef(key, a.Secret, ForAuthorities, abroad)
+	ref, ok := in.readSecretRef(key, a.Secret, ForAuthorities, abroad)
 	if !ok {
 		in.breakClientAuth()
 		return
 	}
-	in.trust = &trustRefs{in.trust.backends, secretRef{name, "metadata.annotations[" + key + "]"}}
+	in.trust = &trustRefs{in.trust.backends, ref}
 }
 
 // breakClientAuth notes that client certificates are demanded in a way that cannot

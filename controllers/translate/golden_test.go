@@ -182,6 +182,11 @@ func referencesText(r translate.Result) string {
 			secrets = append(secrets, fmt.Sprintf("Secret %s  named by %s%s\n", name, ref.Field, purpose))
 		}
 	}
+	for name, refs := range r.Bundles {
+		for _, ref := range refs {
+			secrets = append(secrets, fmt.Sprintf("ConfigMap %s  named by %s\n", name, ref.Field))
+		}
+	}
 	for name, fields := range r.Services {
 		for _, field := range fields {
 			services = append(services, fmt.Sprintf("Service %s  named by %s\n", name, field))
@@ -198,7 +203,7 @@ func referencesText(r translate.Result) string {
 
 // clone copies objects deeply.
 func clone(o translate.Objects) translate.Objects {
-	out := translate.Objects{Secrets: maps.Clone(o.Secrets)}
+	out := translate.Objects{Secrets: maps.Clone(o.Secrets), Bundles: maps.Clone(o.Bundles)}
 	for _, v := range o.Ingresses {
 		out.Ingresses = append(out.Ingresses, v.DeepCopy())
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/cardea-dev/cardea/api/gateway"
 )
 
-// This file is about Secrets of other namespaces, which an Ingress may name if a
-// ReferenceGrant in that namespace says so.
+// This file is about Secrets and ConfigMaps of other namespaces, which an Ingress may
+// name if a ReferenceGrant in that namespace says so.
 
 // grants are the ReferenceGrants, by namespace and name.
 type grants map[string]map[string]*gateway.ReferenceGrant
@@ -24,21 +24,21 @@ type abroad struct {
 	named []string
 }
 
-// refuses says why an Ingress of a namespace may not name a Secret of another, and
-// what to do; "" if it may.
-func (a *abroad) refuses(from string, secret types.NamespacedName) string {
-	if !slices.Contains(a.named, secret.Namespace) {
-		a.named = append(a.named, secret.Namespace)
+// refuses says why an Ingress of a namespace may not name an object of that kind of
+// another, and what to do; "" if it may.
+func (a *abroad) refuses(from, kind string, object types.NamespacedName) string {
+	if !slices.Contains(a.named, object.Namespace) {
+		a.named = append(a.named, object.Namespace)
 	}
-	if a.only != "" && a.only != secret.Namespace {
+	if a.only != "" && a.only != object.Namespace {
 		return fmt.Sprintf("and no object outside of namespace %s is read (--watch-namespace): copy it into namespace %s", a.only, from)
 	}
-	for _, g := range a.grants[secret.Namespace] {
-		if g.AllowsSecret(from, secret.Name) {
+	for _, g := range a.grants[object.Namespace] {
+		if g.Allows(from, kind, object.Name) {
 			return ""
 		}
 	}
-	return fmt.Sprintf("and no ReferenceGrant in namespace %s lets Ingresses of namespace %s use it: have its owner create one, or copy the Secret into namespace %s", brief(secret.Namespace), from, from)
+	return fmt.Sprintf("and no ReferenceGrant in namespace %s lets Ingresses of namespace %s use it: have its owner create one, or copy the %s into namespace %s", brief(object.Namespace), from, kind, from)
 }
 
 // SetGrant adds or replaces a ReferenceGrant. The Ingresses that name anything of its
@@ -67,12 +67,12 @@ func (t *Translator) DeleteGrant(name types.NamespacedName) {
 	t.grantsChanged(name.Namespace)
 }
 
-// grantAll is a grant of all Secrets of a namespace to the Ingresses of another.
+// grantAll is a grant of all Secrets and ConfigMaps of a namespace to the Ingresses of another.
 func grantAll(ingresses, namespace string) *gateway.ReferenceGrant {
 	g := &gateway.ReferenceGrant{}
 	g.Namespace, g.Name = namespace, "(presumed)"
 	g.Spec.From = []gateway.ReferenceGrantFrom{{Group: "networking.k8s.io", Kind: "Ingress", Namespace: ingresses}}
-	g.Spec.To = []gateway.ReferenceGrantTo{{Kind: "Secret"}}
+	g.Spec.To = []gateway.ReferenceGrantTo{{Kind: "Secret"}, {Kind: "ConfigMap"}}
 	return g
 }
 

@@ -18,9 +18,9 @@ type builtHost struct {
 	host *snapshot.Host
 	// pools are those that the routes name.
 	pools []*builtPool
-	// services and secrets are what the host was built from, each once: whatever
-	// happens to one of them, the host is built again.
-	services, secrets []types.NamespacedName
+	// services, secrets and bundles are what the host was built from, each once:
+	// whatever happens to one of them, the host is built again.
+	services, secrets, bundles []types.NamespacedName
 	// files says that Options.Files was looked at: so is the host when that changes.
 	files    bool
 	verdicts []Verdict
@@ -37,6 +37,7 @@ type hostBuild struct {
 	now      time.Time
 	services map[types.NamespacedName]*corev1.Service
 	secrets  heldSecrets
+	bundles  map[types.NamespacedName]Bundle
 	name     string
 	// closed says that the host is answered with 503, closedClaims which claims
 	// are.
@@ -53,14 +54,15 @@ type hostBuild struct {
 // buildHost builds the host that t.claims[name] are laid to.
 func (t *Translator) buildHost(name string, now time.Time) (*builtHost, []wantedPool) {
 	b := &hostBuild{
-		opts: &t.opts, overlay: &t.overlay, defaults: t.config.defaults, policies: t.policies, now: now, services: t.services, secrets: t.secrets, name: name,
+		opts: &t.opts, overlay: &t.overlay, defaults: t.config.defaults, policies: t.policies, now: now, services: t.services, secrets: t.secrets, bundles: t.bundles, name: name,
 		known: t.pools, out: &builtHost{},
 	}
 	slices.SortFunc(t.claims[name], older)
 	b.build(t.claims[name])
-	slices.SortFunc(b.out.services, compareNames)
-	slices.SortFunc(b.out.secrets, compareNames)
-	b.out.services, b.out.secrets = clip(slices.Compact(b.out.services)), clip(slices.Compact(b.out.secrets))
+	for _, names := range []*[]types.NamespacedName{&b.out.services, &b.out.secrets, &b.out.bundles} {
+		slices.SortFunc(*names, compareNames)
+		*names = clip(slices.Compact(*names))
+	}
 	slices.SortFunc(b.pools, func(x, y wantedPool) int { return cmp.Compare(x.pool.ID, y.pool.ID) })
 	b.pools = slices.CompactFunc(b.pools, func(x, y wantedPool) bool { return x.pool.ID == y.pool.ID })
 	return b.out, b.pools

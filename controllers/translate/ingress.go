@@ -30,10 +30,10 @@ type ingress struct {
 	closed, clientAuthBroken bool
 	// claims are what it wants of each host, in the order of its fields.
 	claims []claim
-	// secrets and services are the objects that it names, with its fields.
-	secrets  []use[Reference]
-	services []use[snapshot.Origin]
-	verdicts []Verdict
+	// secrets, bundles and services are the objects that it names, with its fields.
+	secrets, bundles []use[Reference]
+	services         []use[snapshot.Origin]
+	verdicts         []Verdict
 }
 
 // A use is an object that an Ingress names, and where.
@@ -42,7 +42,7 @@ type use[F any] struct {
 	fields []F
 }
 
-// trustRefs are the Secrets that the annotations name for TLS to backends, and the
+// trustRefs are what the annotations name for TLS to backends, and the Secret,
 // one with the authorities of clients.
 type trustRefs struct {
 	backends   backendSecrets
@@ -142,6 +142,7 @@ func (in *ingress) clip() {
 	for i := range in.secrets {
 		in.secrets[i].fields = clip(in.secrets[i].fields)
 	}
+	in.bundles = clip(in.bundles)
 	for i := range in.services {
 		in.services[i].fields = clip(in.services[i].fields)
 	}

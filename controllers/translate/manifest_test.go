@@ -35,10 +35,11 @@ import (
 )
 
 // parseObjects reads documents of YAML. Those of kind Secret are [testSecret]s:
-// the certificate is made here, so that no private key is in a golden file.
+// the certificate is made here, so that no private key is in a golden file. Those of
+// kind Bundle are what is known of a ConfigMap with authorities, in the same form.
 func parseObjects(t testing.TB, text []byte) translate.Objects {
 	t.Helper()
-	o := translate.Objects{Secrets: map[types.NamespacedName]translate.Secret{}}
+	o := translate.Objects{Secrets: map[types.NamespacedName]translate.Secret{}, Bundles: map[types.NamespacedName]translate.Bundle{}}
 	for doc := range bytes.SplitSeq(text, []byte("\n---\n")) {
 		var meta metav1.TypeMeta
 		if err := yaml.Unmarshal(doc, &meta); err != nil {
@@ -64,6 +65,11 @@ func parseObjects(t testing.TB, text []byte) translate.Objects {
 		case "Secret":
 			s := decode[testSecret](t, doc)
 			o.Secrets[types.NamespacedName{Namespace: s.Metadata.Namespace, Name: s.Metadata.Name}] = s.secret(t)
+		case "Bundle":
+			b := decode[testSecret](t, doc)
+			b.Kind = "ConfigMap"
+			s := b.secret(t)
+			o.Bundles[types.NamespacedName{Namespace: b.Metadata.Namespace, Name: b.Metadata.Name}] = translate.Bundle{Origin: s.Origin, Trust: s.Trust}
 		default:
 			t.Fatalf("in.yaml: kind is %q", meta.Kind)
 		}
@@ -109,7 +115,7 @@ func (s *testSecret) secret(t testing.TB) translate.Secret {
 	t.Helper()
 	out := translate.Secret{
 		Origin: snapshot.Origin{
-			Kind: "Secret", Namespace: s.Metadata.Namespace, Name: s.Metadata.Name, UID: string(s.Metadata.UID),
+			Kind: s.Kind, Namespace: s.Metadata.Namespace, Name: s.Metadata.Name, UID: string(s.Metadata.UID),
 		},
 		Reason: s.Reason, Problem: s.Problem, LastGood: s.LastGood, Pending: s.Pending.Time,
 	}

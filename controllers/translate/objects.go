@@ -26,11 +26,13 @@ type Objects struct {
 	Parameters []*v1alpha1.IngressClassParameters
 	// ConfigMaps are those among which is that of the Options, if it exists.
 	ConfigMaps []*corev1.ConfigMap
-	// Grants say which Secrets Ingresses of other namespaces may name.
+	// Grants say which Secrets and ConfigMaps Ingresses of other namespaces may name.
 	Grants []*gateway.ReferenceGrant
 	// Secrets holds the state of the referenced Secrets. One that is referenced
 	// and not in the map does not exist.
 	Secrets map[types.NamespacedName]Secret
+	// Bundles is the same of the ConfigMaps that are named for authorities.
+	Bundles map[types.NamespacedName]Bundle
 }
 
 // A Secret is what is known of one referenced Secret: of its certificate and key,
@@ -57,13 +59,21 @@ type Secret struct {
 	Trust Trust
 }
 
-// A Trust is what is known of the authorities in a Secret: the certificates in
-// ca.crt and the revocation lists in ca.crl.
+// A Bundle is what is known of one ConfigMap that is named for its authorities.
+type Bundle struct {
+	// Origin names the ConfigMap, with its UID where it has one.
+	Origin snapshot.Origin
+	Trust  Trust
+}
+
+// A Trust is what is known of the authorities in a Secret or ConfigMap: the
+// certificates in ca.crt and the revocation lists in ca.crl.
 type Trust struct {
 	// Authorities is what to verify with. Nil: nothing usable.
 	Authorities *snapshot.Authorities
 	// Reason is why Authorities is not the current content: SecretNotFound,
-	// SecretInvalid or SecretUnreadable. Empty: it is.
+	// SecretInvalid or SecretUnreadable, of a ConfigMap ConfigMapNotFound,
+	// ConfigMapInvalid or ConfigMapUnreadable. Empty: it is.
 	Reason Reason
 	// Problem is as in [Secret]: "ca.crt is empty". Empty iff Reason is.
 	Problem string
@@ -81,7 +91,8 @@ const (
 	ForAuthorities
 )
 
-// A Reference is one field of an Ingress, or of parameters, that names a Secret.
+// A Reference is one field of an Ingress, or of parameters, that names a Secret or a
+// ConfigMap.
 type Reference struct {
 	Field   snapshot.Origin
 	Purpose Purpose
@@ -193,6 +204,10 @@ type Result struct {
 	// to read. Each is the same map as before if nothing in it changed.
 	Secrets  map[types.NamespacedName][]Reference
 	Services map[types.NamespacedName][]snapshot.Origin
+	// Bundles are the ConfigMaps that Ingresses of our classes name for authorities:
+	// the only ones to read, besides that of the Options. It is the same map as before
+	// if nothing in it changed.
+	Bundles map[types.NamespacedName][]Reference
 	// Ingresses are the Ingresses of our classes, sorted by namespace and name:
 	// those whose status is ours to write.
 	Ingresses []types.NamespacedName

@@ -46,13 +46,14 @@ type Translator struct {
 	services  map[types.NamespacedName]*corev1.Service
 	slicesBy  map[types.NamespacedName]*discoveryv1.EndpointSlice
 	secrets   heldSecrets
+	bundles   map[types.NamespacedName]Bundle
 	// parameters are by name.
 	parameters map[string]*v1alpha1.IngressClassParameters
 
 	// config is the ConfigMap of the Options.
 	config config
 	// grants are the ReferenceGrants, and abroad the other namespaces of which
-	// Ingresses of ours name Secrets.
+	// Ingresses of ours name Secrets or ConfigMaps.
 	grants grants
 	abroad map[types.NamespacedName][]string
 
@@ -70,10 +71,12 @@ type Translator struct {
 	pools          map[string]*builtPool
 	hostsOfService index
 	hostsOfSecret  index
+	hostsOfBundle  index
 	poolsOfService index
 
 	// What our Ingresses name.
 	secretRefs references[Reference]
+	bundleRefs references[Reference]
 	// parameterUser is what the parameters name, in the form of an Ingress.
 	parameterUser *ingress
 	serviceRefs   references[snapshot.Origin]
@@ -109,6 +112,7 @@ func New(opts Options) *Translator {
 		services:       map[types.NamespacedName]*corev1.Service{},
 		slicesBy:       map[types.NamespacedName]*discoveryv1.EndpointSlice{},
 		secrets:        heldSecrets{},
+		bundles:        map[types.NamespacedName]Bundle{},
 		parameters:     map[string]*v1alpha1.IngressClassParameters{},
 		policies:       policies{},
 		grants:         grants{},
@@ -119,8 +123,10 @@ func New(opts Options) *Translator {
 		pools:          map[string]*builtPool{},
 		hostsOfService: index{},
 		hostsOfSecret:  index{},
+		hostsOfBundle:  index{},
 		poolsOfService: index{},
 		secretRefs:     newReferences(func(in *ingress) []use[Reference] { return in.secrets }),
+		bundleRefs:     newReferences(func(in *ingress) []use[Reference] { return in.bundles }),
 		serviceRefs:    newReferences(func(in *ingress) []use[snapshot.Origin] { return in.services }),
 		deadlines:      deadlines{hosts: map[time.Time]int{}},
 
@@ -155,6 +161,9 @@ func (o Objects) Translate(opts Options, now time.Time) Result {
 	}
 	for name, s := range o.Secrets {
 		t.SetSecret(name, s)
+	}
+	for name, b := range o.Bundles {
+		t.SetBundle(name, b)
 	}
 	for _, g := range o.Grants {
 		t.SetGrant(g)
@@ -229,6 +238,7 @@ func (t *Translator) claim(name types.NamespacedName, old, now *ingress) {
 		t.touchedHosts[c.host] = struct{}{}
 	}
 	t.secretRefs.replace(old, now)
+	t.bundleRefs.replace(old, now)
 	t.serviceRefs.replace(old, now)
 	if !slices.Equal(old.verdicts, now.verdicts) {
 		t.touchedVerdicts = true
@@ -353,6 +363,24 @@ func (t *Translator) secretChanged(name types.NamespacedName) {
 	t.hostsOfSecret.copyTo(t.touchedHosts, name)
 	if name == t.overlay.defaultSecret.secret {
 		t.touchedDefault = true
+	}
+}
+
+// SetBundle says what is known of a ConfigMap that is named for its authorities.
+func (t *Translator) SetBundle(name types.NamespacedName, b Bundle) {
+	if old, ok := t.bundles[name]; ok && old == b {
+		return
+	}
+	t.bundles[name] = b
+	t.hostsOfBundle.copyTo(t.touchedHosts, name)
+}
+
+// DeleteBundle says that a ConfigMap does not exist and that none of it is left to
+// verify with.
+func (t *Translator) DeleteBundle(name types.NamespacedName) {
+	if _, ok := t.bundles[name]; ok {
+		delete(t.bundles, name)
+		t.hostsOfBundle.copyTo(t.touchedHosts, name)
 	}
 }
 

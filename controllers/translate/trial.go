@@ -29,9 +29,10 @@ type Trial struct {
 	ingress *networkingv1.Ingress
 	opts    Options
 	objects Objects
-	// named are the Secrets that the Ingress names, granted or not, unread those of
-	// them that it may name and that nobody has read so far.
-	named, unread []types.NamespacedName
+	// named are the Secrets and ConfigMaps that the Ingress names, granted or not,
+	// unread those of them that it may name and that nobody has read so far: Kind,
+	// Namespace and Name.
+	named, unread []snapshot.Origin
 	// presumed grants what it names of other namespaces.
 	presumed []*gateway.ReferenceGrant
 	// crowded says that the Ingress shares a host with more others than are looked at.
@@ -39,17 +40,17 @@ type Trial struct {
 }
 
 // Try returns the trial of an Ingress in the place of the one that has its name, if
-// any; nil if the Ingress is not of our classes. exists is asked whether a Secret
-// exists of which the Translator was not told. The cost does not grow with the
+// any; nil if the Ingress is not of our classes. exists is asked whether a Secret or
+// ConfigMap exists of which the Translator was not told. The cost does not grow with the
 // cluster: it is that of reading the Ingress and of visiting at most a hundred others
 // for each of its hosts.
-func (t *Translator) Try(in *networkingv1.Ingress, exists func(secret types.NamespacedName) bool) *Trial {
+func (t *Translator) Try(in *networkingv1.Ingress, exists func(kind string, name types.NamespacedName) bool) *Trial {
 	if _, ours := t.ours(in); !ours {
 		return nil
 	}
 	abroad := &abroad{grants: t.grants, only: t.opts.WatchNamespace}
 	name, read := objectName(in), readIngress(in, t.config.defaults, abroad)
-	try := &Trial{ingress: in, opts: t.opts, objects: Objects{Ingresses: []*networkingv1.Ingress{in}, Secrets: map[types.NamespacedName]Secret{}}}
+	try := &Trial{ingress: in, opts: t.opts, objects: Objects{Ingresses: []*networkingv1.Ingress{in}, Secrets: map[types.NamespacedName]Secret{}, Bundles: map[types.NamespacedName]Bundle{}}}
 	for _, c := range t.classes {
 		try.objects.Classes = append(try.objects.Classes, c)
 	}
@@ -77,6 +78,11 @@ func (t *Translator) Try(in *networkingv1.Ingress, exists func(secret types.Name
 				try.objects.Secrets[u.object] = s
 			}
 		}
+		for _, u := range n.bundles {
+			if s, ok := t.bundles[u.object]; ok {
+				try.objects.Bundles[u.object] = s
+			}
+		}
 	}
 	slices.Sort(foreign)
 	for _, namespace := range slices.Compact(foreign) {
@@ -88,8 +94,13 @@ func (t *Translator) Try(in *networkingv1.Ingress, exists func(secret types.Name
 		}
 	}
 	for _, u := range read.secrets {
-		if !t.isRead(u.object, Purposes(u.fields)) && exists(u.object) {
-			try.unread = append(try.unread, u.object)
+		if !t.isRead(u.object, Purposes(u.fields)) && exists("Secret", u.object) {
+			try.unread = append(try.unread, originOf("Secret", u.object))
+		}
+	}
+	for _, u := range read.bundles {
+		if len(t.bundleRefs.users[u.object]) == 0 && exists("ConfigMap", u.object) {
+			try.unread = append(try.unread, originOf("ConfigMap", u.object))
 		}
 	}
 	// What is not granted yet is named all the same.
@@ -103,9 +114,16 @@ func (t *Translator) Try(in *networkingv1.Ingress, exists func(secret types.Name
 		read = readIngress(in, t.config.defaults, abroad)
 	}
 	for _, u := range read.secrets {
-		try.named = append(try.named, u.object)
+		try.named = append(try.named, originOf("Secret", u.object))
+	}
+	for _, u := range read.bundles {
+		try.named = append(try.named, originOf("ConfigMap", u.object))
 	}
 	return try
+}
+
+func originOf(kind string, name types.NamespacedName) snapshot.Origin {
+	return snapshot.Origin{Kind: kind, Namespace: name.Namespace, Name: name.Name}
 }
 
 // addNeighbours adds the Ingresses that claim the host as well.
@@ -143,7 +161,7 @@ func (t *Translator) isRead(secret types.NamespacedName, wanted Purpose) bool {
 // A Judgement is what a trial comes to.
 type Judgement struct {
 	// Verdicts is what would be said of the Ingress, at level Warning and above. What
-	// depends on the content of a Secret that was not read is not among it.
+	// depends on the content of a Secret or ConfigMap that was not read is not among it.
 	Verdicts []Verdict
 	// Refused is why nothing of the Ingress would be served, whatever becomes of the
 	// Secrets and Services that it names and of what is granted to it; empty if anything
@@ -158,14 +176,14 @@ type Judgement struct {
 func (try *Trial) Judge(now time.Time) Judgement {
 	j := Judgement{Crowded: try.crowded}
 	world := try.objects
-	world.Secrets = try.secrets(func(name types.NamespacedName) bool { return slices.Contains(try.unread, name) })
+	try.presume(&world, try.unread)
 	for _, v := range try.own(world.Translate(try.opts, now)) {
-		if v.Level >= Warning && !slices.Contains(try.unread, types.NamespacedName{Namespace: v.Other.Namespace, Name: v.Other.Name}) {
+		if v.Level >= Warning && !slices.Contains(try.unread, snapshot.Origin{Kind: v.Other.Kind, Namespace: v.Other.Namespace, Name: v.Other.Name}) {
 			j.Verdicts = append(j.Verdicts, v)
 		}
 	}
 	// The best of worlds, as to what may still come.
-	world.Secrets = try.secrets(func(types.NamespacedName) bool { return true })
+	try.presume(&world, try.named)
 	world.Grants = slices.Concat(world.Grants, try.presumed)
 	r := world.Translate(try.opts, now)
 	if try.serves(r.Spec) {
@@ -179,16 +197,18 @@ func (try *Trial) Judge(now time.Time) Judgement {
 	return j
 }
 
-// secrets returns the Secrets of the world, with those that are presumed good.
-func (try *Trial) secrets(presumed func(types.NamespacedName) bool) map[types.NamespacedName]Secret {
-	all := map[types.NamespacedName]Secret{}
-	maps.Copy(all, try.objects.Secrets)
-	for _, name := range try.named {
-		if presumed(name) {
-			all[name] = goodSecret
+// presume puts the objects that were read into the world, and what is to be presumed
+// good in their place.
+func (try *Trial) presume(world *Objects, good []snapshot.Origin) {
+	world.Secrets, world.Bundles = maps.Clone(try.objects.Secrets), maps.Clone(try.objects.Bundles)
+	for _, o := range good {
+		name := types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
+		if o.Kind == "Secret" {
+			world.Secrets[name] = goodSecret
+		} else {
+			world.Bundles[name] = Bundle{Trust: goodSecret.Trust}
 		}
 	}
-	return all
 }
 
 // goodSecret stands for a Secret that holds whatever it is named for.

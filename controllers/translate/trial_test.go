@@ -18,7 +18,8 @@ import (
 )
 
 // TestTrials holds each testdata/trial/*.txtar to what it says: in the world of
-// in.yaml, with the Secrets of the file "exists" there and not read, try.yaml comes to
+// in.yaml, with the Secrets (and, after the word ConfigMap, those) of the file "exists"
+// there and not read, try.yaml comes to
 // the judgement.
 func TestTrials(t *testing.T) {
 	files, err := filepath.Glob("testdata/trial/*.txtar")
@@ -42,7 +43,9 @@ func TestTrials(t *testing.T) {
 				exist = string(f.Data)
 			}
 			got := "it is of no class of ours\n"
-			if try := tr.Try(tried, func(s types.NamespacedName) bool { return strings.Contains(exist, s.String()+"\n") }); try != nil {
+			if try := tr.Try(tried, func(kind string, s types.NamespacedName) bool {
+				return strings.Contains("\n"+exist, "\n"+strings.TrimPrefix(kind+" ", "Secret ")+s.String()+"\n")
+			}); try != nil {
 				got = judgementText(try.Judge(now))
 			}
 			if diff := cmp.Diff(before, tried); diff != "" {
@@ -80,6 +83,9 @@ func set(tr *translate.Translator, o translate.Objects) {
 	}
 	for name, s := range o.Secrets {
 		tr.SetSecret(name, s)
+	}
+	for name, b := range o.Bundles {
+		tr.SetBundle(name, b)
 	}
 	for _, in := range o.Ingresses {
 		tr.SetIngress(in)
@@ -124,7 +130,7 @@ func TestTrialIsWhatComesOfIt(t *testing.T) {
 					want = append(want, v)
 				}
 			}
-			try := tr.Try(in.DeepCopy(), func(types.NamespacedName) bool { return false })
+			try := tr.Try(in.DeepCopy(), func(string, types.NamespacedName) bool { return false })
 			if (try != nil) != slices.Contains(r.Ingresses, name) {
 				t.Fatalf("seed %d: Try(%s) = %v, want one iff it is ours", seed, name, try)
 			}
@@ -152,7 +158,7 @@ func TestTrialOfACrowdedHost(t *testing.T) {
 		tr.SetIngress(crowd("owner", fmt.Sprint("i", i), "2026-01-01", fmt.Sprint("/", i)))
 	}
 	tr.Translate(day("2026-06-01"))
-	none := func(types.NamespacedName) bool { return false }
+	none := func(string, types.NamespacedName) bool { return false }
 	j := tr.Try(crowd("owner", "new", "2026-02-01", "/new"), none).Judge(day("2026-06-01"))
 	if !j.Crowded || len(j.Refused) > 0 {
 		t.Errorf("judgement = %+v, want crowded and not refused", j)
@@ -189,7 +195,7 @@ func trialOf(tb testing.TB, size int) func() {
 	in := crowd("shop", "new", "2026-02-01", "/")
 	in.Spec.Rules[0].Host = "h7.example.com"
 	return func() {
-		if j := tr.Try(in, func(types.NamespacedName) bool { return false }).Judge(now); len(j.Refused) != 1 {
+		if j := tr.Try(in, func(string, types.NamespacedName) bool { return false }).Judge(now); len(j.Refused) != 1 {
 			tb.Fatalf("refused = %v, want one", j.Refused)
 		}
 	}

@@ -9,31 +9,59 @@ import (
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
 )
 
-// This file is about the Secrets that annotations name, and what counts beside them.
+// This file is about the Secrets and ConfigMaps that annotations name, and what counts
+// beside them.
 
-// readSecretRef returns the Secret that the value of an annotation names,
-// "[namespace/]name", and notes what it is named for. One of another namespace is
-// refused unless it is granted: whoever may write an Ingress could otherwise use
-// every Secret that Cardea can read.
-func (in *ingress) readSecretRef(key, value string, purpose Purpose, abroad *abroad) (name types.NamespacedName, ok bool) {
+// A refKind is a kind of objects that annotations name, and the words for what is
+// wrong with a name.
+type refKind struct {
+	kind                string
+	invalid, notGranted Reason
+}
+
+var (
+	secretRefs    = refKind{"Secret", SecretNameInvalid, SecretNotGranted}
+	configMapRefs = refKind{"ConfigMap", AnnotationInvalid, ConfigMapNotGranted}
+)
+
+// readSecretRef returns the Secret that the value of an annotation names and notes
+// what it is named for.
+func (in *ingress) readSecretRef(key, value string, purpose Purpose, abroad *abroad) (ref secretRef, ok bool) {
+	if ref, ok = in.readRef(secretRefs, key, value, abroad); ok {
+		in.referSecret(ref.name, ref.field, purpose)
+	}
+	return ref, ok
+}
+
+// readBundleRef returns the ConfigMap with authorities that the value of an annotation
+// names and notes that it does.
+func (in *ingress) readBundleRef(key, value string, abroad *abroad) (ref secretRef, ok bool) {
+	if ref, ok = in.readRef(configMapRefs, key, value, abroad); ok {
+		in.bundles = addUse(in.bundles, ref.name, Reference{in.at(ref.field), ForAuthorities})
+	}
+	return ref, ok
+}
+
+// readRef returns the object that the value of an annotation names,
+// "[namespace/]name". One of another namespace is refused unless it is granted:
+// whoever may write an Ingress could otherwise use every object that Cardea can read.
+func (in *ingress) readRef(of refKind, key, value string, abroad *abroad) (_ secretRef, ok bool) {
 	namespace, rest, found := strings.Cut(value, "/")
 	if !found {
 		namespace, rest = in.name.Namespace, value
 	}
-	field := "metadata.annotations[" + key + "]"
-	name = types.NamespacedName{Namespace: namespace, Name: rest}
+	ref := secretRef{types.NamespacedName{Namespace: namespace, Name: rest}, "metadata.annotations[" + key + "]"}
 	if len(validation.IsDNS1123Subdomain(rest)) > 0 {
-		in.judge(Refused, SecretNameInvalid, field, "%s: want the name of a Secret, as in %q, found %q. It protects the paths of this Ingress, so they answer 503 until it is corrected or removed.", key, in.name.Namespace+"/name", brief(value))
-		return types.NamespacedName{}, false
+		in.judge(Refused, of.invalid, ref.field, "%s: want the name of a %s, as in %q, found %q. It protects the paths of this Ingress, so they answer 503 until it is corrected or removed.", key, of.kind, in.name.Namespace+"/name", brief(value))
+		return secretRef{}, false
 	}
 	if namespace != in.name.Namespace {
-		if why := abroad.refuses(in.name.Namespace, name); why != "" {
-			in.judge(Refused, SecretNotGranted, field, "%s: Secret %q is of another namespace, %s. It protects the paths of this Ingress, so they answer 503 until it is granted, corrected or removed.", key, brief(value), why)
-			return types.NamespacedName{}, false
+		if why := abroad.refuses(in.name.Namespace, of.kind, ref.name); why != "" {
+			in.judge(Refused, of.notGranted, ref.field, "%s: %s %q is of another namespace, %s. It protects the paths of this Ingress, so they answer 503 until it is granted, corrected or removed.", key, of.kind, brief(value), why)
+			return secretRef{}, false
 		}
 	}
-	in.referSecret(name, field, purpose)
-	return name, true
+	return ref, true
 }
 
 // secret returns what is known of a Secret, and has the host built again when that
@@ -48,6 +76,18 @@ func (b *hostBuild) secret(name types.NamespacedName) Secret {
 	return secret
 }
 
+// bundle returns what is known of a ConfigMap with authorities, and has the host built
+// again when that changes.
+func (b *hostBuild) bundle(name types.NamespacedName) Bundle {
+	b.out.bundles = append(b.out.bundles, name)
+	bundle, ok := b.bundles[name]
+	if !ok {
+		bundle.Trust = Trust{Reason: ConfigMapNotFound, Problem: notFound}
+	}
+	bundle.Origin.Kind, bundle.Origin.Namespace, bundle.Origin.Name = "ConfigMap", name.Namespace, name.Name
+	return bundle
+}
+
 // files returns what the operator says, and has the host built again when that
 // changes.
 func (b *hostBuild) files() *Files {
@@ -59,29 +99,42 @@ func (b *hostBuild) files() *Files {
 // with a verdict, if there are none. Then what needs them must be closed.
 func (b *hostBuild) authorities(at snapshot.Origin, name types.NamespacedName) *snapshot.Authorities {
 	s := b.secret(name)
-	if s.Trust.Reason == "" && s.Trust.Authorities != nil {
-		return s.Trust.Authorities
+	return b.trusted(at, s.Origin, s.Trust, SecretUnreadable)
+}
+
+// bundleAuthorities is authorities for a ConfigMap.
+func (b *hostBuild) bundleAuthorities(at snapshot.Origin, name types.NamespacedName) *snapshot.Authorities {
+	s := b.bundle(name)
+	return b.trusted(at, s.Origin, s.Trust, ConfigMapUnreadable)
+}
+
+// trusted judges what is known of the authorities in the object that the field at
+// names, and returns those to verify with. unread is the reason for what is not read
+// yet.
+func (b *hostBuild) trusted(at, object snapshot.Origin, t Trust, unread Reason) *snapshot.Authorities {
+	if t.Reason == "" && t.Authorities != nil {
+		return t.Authorities
 	}
-	v := Verdict{Level: Refused, Reason: s.Trust.Reason, Origin: at, Other: s.Origin}
-	problem, instead := s.Trust.Problem, "Nothing can be verified with it, so what needs it is closed (503)."
+	v := Verdict{Level: Refused, Reason: t.Reason, Origin: at, Other: object}
+	problem, instead := t.Problem, "Nothing can be verified with it, so what needs it is closed (503)."
 	switch {
-	case s.Trust.Reason == "":
+	case t.Reason == "":
 		// It is named for this since a moment ago, and not read for it yet.
-		v.Reason, problem = SecretUnreadable, "its authorities are not read yet"
-	case s.Trust.Authorities != nil:
+		v.Reason, problem = unread, "its authorities are not read yet"
+	case t.Authorities != nil:
 		v.Level = Warning
 		instead = "The last good authorities are used instead."
-		if v.Reason == SecretNotFound {
+		if v.Reason == SecretNotFound || v.Reason == ConfigMapNotFound {
 			instead = "Its last authorities are still used for a limited time."
 		}
 	}
 	advice := trustAdvice[v.Reason]
-	b.judge(v, "Secret %s: %s. %s%s", name, problem, instead, advice)
-	if v.Reason == SecretInvalid {
-		v.Origin, v.Other = s.Origin, snapshot.Origin{}
+	b.judge(v, "%s %s/%s: %s. %s%s", object.Kind, object.Namespace, object.Name, problem, instead, advice)
+	if v.Reason == SecretInvalid || v.Reason == ConfigMapInvalid {
+		v.Origin, v.Other = object, snapshot.Origin{}
 		b.judge(v, "%s. %s%s", sentence(problem), instead, advice)
 	}
-	return s.Trust.Authorities
+	return t.Authorities
 }
 
 // trustAdvice says what to do; a message ends with it.
@@ -89,4 +142,8 @@ var trustAdvice = map[Reason]string{
 	SecretNotFound:   " Create the Secret, or correct its name.",
 	SecretInvalid:    " Put the PEM certificates of the authorities into ca.crt and, if there are any, their PEM revocation lists into ca.crl.",
 	SecretUnreadable: " Let the controller's ServiceAccount get this Secret.",
+
+	ConfigMapNotFound:   " Create the ConfigMap, or correct its name.",
+	ConfigMapInvalid:    " Put the PEM certificates of the authorities into ca.crt and, if there are any, their PEM revocation lists into ca.crl.",
+	ConfigMapUnreadable: " Let the controller's ServiceAccount get this ConfigMap.",
 }

@@ -112,7 +112,8 @@ const (
 	PassthroughPathIgnored     Reason = "PassthroughPathIgnored"
 )
 
-// TLS policies, and the parameters and the ConfigMap that define them.
+// TLS policies, and the parameters and the ConfigMap that define them. The reasons of
+// that ConfigMap are those of ConfigMaps with authorities, too.
 const (
 	ParametersNotFound      Reason = "ParametersNotFound"
 	ParametersInvalid       Reason = "ParametersInvalid"
@@ -126,6 +127,8 @@ const (
 	AnnotationWithoutEffect Reason = "AnnotationWithoutEffect"
 	ConfigMapNotFound       Reason = "ConfigMapNotFound"
 	ConfigMapInvalid        Reason = "ConfigMapInvalid"
+	ConfigMapUnreadable     Reason = "ConfigMapUnreadable"
+	ConfigMapNotGranted     Reason = "ConfigMapNotGranted"
 	ConfigMapDiffers        Reason = "ConfigMapDiffers"
 	ConfigMapKeyUnknown     Reason = "ConfigMapKeyUnknown"
 	ConfigMapOverruled      Reason = "ConfigMapOverruled"
@@ -199,8 +202,10 @@ var reasons = []ReasonInfo{
 	{TLSSettingsConflictLost, "The TLS settings of an Ingress do not count for a host that another Ingress declares."},
 	{CipherSuiteUnsupported, "ssl-ciphers names suites that there are not, or that the host cannot have; they are left out."},
 	{AnnotationWithoutEffect, "An annotation asks for what Cardea cannot do; nothing is served differently because of it."},
-	{ConfigMapNotFound, "The ConfigMap that --configmap names does not exist; the defaults apply."},
-	{ConfigMapInvalid, "The value of a key of the ConfigMap cannot be used. If the key protects, the paths of all Ingresses are closed (503), else its default applies."},
+	{ConfigMapNotFound, "The ConfigMap that --configmap names does not exist, and the defaults apply; or an annotation names one for authorities that does not exist."},
+	{ConfigMapInvalid, "The value of a key of the ConfigMap cannot be used. If the key protects, the paths of all Ingresses are closed (503), else its default applies. Or a ConfigMap that an annotation names for authorities does not hold any."},
+	{ConfigMapUnreadable, "Cardea may not or cannot read a ConfigMap that an annotation names for authorities."},
+	{ConfigMapNotGranted, "An annotation that protects names a ConfigMap of another namespace, and no ReferenceGrant there allows it; the paths are closed (503)."},
 	{ConfigMapDiffers, "What a key of the ConfigMap asks for is not done, or not as ingress-nginx does it."},
 	{ConfigMapKeyUnknown, "The ConfigMap has a key that Cardea does not apply."},
 	{ConfigMapOverruled, "Parameters overrule what the ConfigMap says for a class."},

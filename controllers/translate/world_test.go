@@ -35,6 +35,7 @@ type world struct {
 	services  map[types.NamespacedName]*corev1.Service
 	slices    map[types.NamespacedName]*discoveryv1.EndpointSlice
 	secrets   map[types.NamespacedName]translate.Secret
+	bundles   map[types.NamespacedName]translate.Bundle
 
 	parameters map[string]*v1alpha1.IngressClassParameters
 	configMaps map[types.NamespacedName]*corev1.ConfigMap
@@ -55,6 +56,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 		services:  map[types.NamespacedName]*corev1.Service{},
 		slices:    map[types.NamespacedName]*discoveryv1.EndpointSlice{},
 		secrets:   map[types.NamespacedName]translate.Secret{},
+		bundles:   map[types.NamespacedName]translate.Bundle{},
 
 		parameters: map[string]*v1alpha1.IngressClassParameters{},
 		configMaps: map[types.NamespacedName]*corev1.ConfigMap{},
@@ -82,6 +84,7 @@ func (w *world) objects() translate.Objects {
 		Services:  slices.Collect(maps.Values(w.services)),
 		Slices:    slices.Collect(maps.Values(w.slices)),
 		Secrets:   w.secrets,
+		Bundles:   w.bundles,
 
 		Parameters: slices.Collect(maps.Values(w.parameters)),
 		ConfigMaps: slices.Collect(maps.Values(w.configMaps)),
@@ -122,7 +125,7 @@ func (w *world) meta(name types.NamespacedName) metav1.ObjectMeta {
 // edit changes one object, or moves the clock.
 func (w *world) edit(tr *translate.Translator) {
 	remove := w.chance(30)
-	switch w.rand.IntN(19) {
+	switch w.rand.IntN(20) {
 	case 0, 1, 2, 3:
 		name := w.name("i", "j", "k")
 		if delete(w.ingresses, name); remove {
@@ -192,9 +195,18 @@ func (w *world) edit(tr *translate.Translator) {
 		}
 		g := &gateway.ReferenceGrant{ObjectMeta: w.meta(name)}
 		g.Spec.From = []gateway.ReferenceGrantFrom{{Group: "networking.k8s.io", Kind: "Ingress", Namespace: pick(w, "a", "b")}}
-		g.Spec.To = []gateway.ReferenceGrantTo{{Kind: "Secret", Name: pick(w, nil, new("s"))}}
+		g.Spec.To = []gateway.ReferenceGrantTo{{Kind: pick(w, "Secret", "ConfigMap"), Name: pick(w, nil, new("s"))}}
 		w.grants[name] = g
 		tr.SetGrant(g)
+	case 19:
+		name := w.name("s", "t")
+		if delete(w.bundles, name); remove {
+			tr.DeleteBundle(name)
+			return
+		}
+		b := w.bundle(name)
+		w.bundles[name] = b
+		tr.SetBundle(name, b)
 	case 14:
 		name := w.name("c", "d")
 		if delete(w.configMaps, name); remove {
@@ -226,6 +238,9 @@ func (w *world) resync(tr *translate.Translator) {
 	}
 	for name, v := range o.Secrets {
 		tr.SetSecret(name, v)
+	}
+	for name, v := range o.Bundles {
+		tr.SetBundle(name, v)
 	}
 	for _, v := range o.Parameters {
 		tr.SetParameters(v)
@@ -260,6 +275,7 @@ func (w *world) ingress(name types.NamespacedName) *networkingv1.Ingress {
 	}
 	for _, choice := range [][]string{
 		{"cardea.dev/backend-tls-ca", "s", "t", "a/s", "absent"},
+		{"cardea.dev/backend-tls-ca-configmap", "s", "t", "a/s", "absent", "a/b/c"},
 		{"nginx.ingress.kubernetes.io/proxy-ssl-secret", "s", "t"},
 		{"cardea.dev/backend-tls-verify", "on", "off"},
 		{"nginx.ingress.kubernetes.io/proxy-ssl-name", "web.internal"},
@@ -410,6 +426,17 @@ func (w *world) slice(name types.NamespacedName) *discoveryv1.EndpointSlice {
 		s.Endpoints = append(s.Endpoints, e)
 	}
 	return s
+}
+
+func (w *world) bundle(name types.NamespacedName) translate.Bundle {
+	b := translate.Bundle{Origin: snapshot.Origin{Kind: "ConfigMap", Namespace: name.Namespace, Name: name.Name, UID: pick(w, "1", "2")}}
+	if w.chance(60) {
+		b.Trust.Authorities = pick(w, w.authorities...)
+	}
+	if b.Trust.Authorities == nil || w.chance(20) {
+		b.Trust.Reason, b.Trust.Problem, b.Trust.LastGood = translate.ConfigMapInvalid, "ca.crt is empty", b.Trust.Authorities != nil
+	}
+	return b
 }
 
 func (w *world) secret(name types.NamespacedName) translate.Secret {

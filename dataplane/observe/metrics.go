@@ -43,6 +43,7 @@ type metrics struct {
 	ocspFetches       *gauges
 	expiry            *expiry
 	lastGood          *secrets
+	configMapLastGood *secrets
 
 	publishes       *prometheus.CounterVec
 	publishDuration prometheus.Histogram
@@ -147,6 +148,8 @@ func newMetrics(cfg Config) *metrics {
 			"host", "namespace", "secret", "serial", "key_type"),
 		lastGood: b.secrets("cardea_secret_last_good",
 			"1 for each Secret of which the last good content is served because the cluster's is invalid or gone.", "namespace", "secret"),
+		configMapLastGood: b.secrets("cardea_configmap_last_good",
+			"1 for each ConfigMap with authorities of which the last good content is used because the cluster's is invalid or gone.", "namespace", "configmap"),
 
 		publishes: b.counters("cardea_publishes_total",
 			"Publishes by result: ok, or refused (what was in force stays in force).", "result"),

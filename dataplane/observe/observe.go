@@ -196,6 +196,10 @@ func (o *Observer) SetOCSP(certificates, unstapled, fetches func() map[string]in
 // is called for each scrape.
 func (o *Observer) SetLastGood(f func() []string) { o.metrics.lastGood.set(f) }
 
+// SetConfigMapLastGood is the same for cardea_configmap_last_good, of ConfigMaps with
+// authorities.
+func (o *Observer) SetConfigMapLastGood(f func() []string) { o.metrics.configMapLastGood.set(f) }
+
 // Flush waits until every record so far is written.
 func (o *Observer) Flush() {
 	o.access.flush()

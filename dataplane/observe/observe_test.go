@@ -274,6 +274,8 @@ func TestConnectionsAndHealth(t *testing.T) {
 	w.want(t, "cardea_upstream_health_changes_total", map[string]float64{"healthy=false reason=connect_refused": 1})
 	w.SetLastGood(func() []string { return []string{"shop/tls", "shop/tls"} })
 	w.want(t, "cardea_secret_last_good", map[string]float64{"namespace=shop secret=tls": 1})
+	w.SetConfigMapLastGood(func() []string { return []string{"shop/ca"} })
+	w.want(t, "cardea_configmap_last_good", map[string]float64{"configmap=ca namespace=shop": 1})
 }
 
 func TestDrain(t *testing.T) {
@@ -497,6 +499,7 @@ func (w *world) exercise(tb testing.TB) {
 	w.SetOpenConnections(func() map[string]int { return map[string]int{"https": 1} })
 	w.SetShutdownPhase(func() map[string]int { return map[string]int{"serving": 1} })
 	w.SetLastGood(func() []string { return []string{"shop/tls"} })
+	w.SetConfigMapLastGood(func() []string { return []string{"shop/ca"} })
 	w.SetOCSP(
 		func() map[string]int { return map[string]int{"stapled": 2} },
 		func() map[string]int { return map[string]int{"true": 1} },

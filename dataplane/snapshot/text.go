@@ -149,10 +149,15 @@ func (a *ClientAuth) text() []string {
 	return words
 }
 
-// text names a bundle: "shop/clients#0123456789abcdef (2 certificates, 1 CRLs)".
+// text names a bundle: "shop/clients#0123456789abcdef (2 certificates, 1 CRLs)", with
+// "ConfigMap " before it if it is one.
 func (a *Authorities) text() string {
-	return fmt.Sprintf("%s/%s#%.16s (%d certificates, %d CRLs)",
-		a.Origin.Namespace, a.Origin.Name, a.Digest, len(a.Certificates), len(a.CRLs))
+	kind := ""
+	if a.Origin.Kind == "ConfigMap" {
+		kind = "ConfigMap "
+	}
+	return fmt.Sprintf("%s%s/%s#%.16s (%d certificates, %d CRLs)",
+		kind, a.Origin.Namespace, a.Origin.Name, a.Digest, len(a.Certificates), len(a.CRLs))
 }
 
 // text says how many lists there are and which: "revocation-lists=2#0123456789abcdef".

@@ -84,23 +84,28 @@ func realSeries(t *testing.T) series {
 	return all
 }
 
-// inCluster returns the page of a controller that serves a last good certificate.
+// inCluster returns the page of a controller that serves a last good certificate and
+// verifies with last good authorities.
 func inCluster(t *testing.T, authority *harness.Authority) string {
 	t.Helper()
 	namespaces(t, "cardea", "metrics")
 	mustKubectl(t, "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: metrics}\nspec: {ports: [{name: http, port: 80}]}\n"+
 		manifest("metrics", "last.example.com")+
-		authority.Secret("metrics", "tls", harness.Leaf{Names: []string{"last.example.com"}}), "apply", "-f", "-")
+		authority.Secret("metrics", "tls", harness.Leaf{Names: []string{"last.example.com"}})+
+		"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: ca, namespace: metrics}\ndata: "+authority.Bundle()+
+		"\n---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: verified, namespace: metrics, annotations: {cardea.dev/backend-protocol: HTTPS, cardea.dev/backend-tls-ca-configmap: ca}}\n"+
+		"spec: {ingressClassName: cardea, defaultBackend: {service: {name: web, port: {name: http}}}}\n", "apply", "-f", "-")
 	t.Cleanup(func() { mustKubectlAfter(t, "delete", "ingressclass", "cardea") })
 	t.Setenv("POD_NAMESPACE", "cardea")
 	t.Setenv("POD_NAME", "one")
 	p := harness.Start(t, "controller", "--kubeconfig", kubeconfig(t))
 	p.Until("it is ready", func() error { _, err := p.Get(p.Admin, "/readyz"); return err })
 	mustKubectl(t, "", "-n", "metrics", "patch", "secret", "tls", "--patch", `{"stringData":{"tls.crt":"broken"}}`)
+	mustKubectl(t, "", "-n", "metrics", "patch", "configmap", "ca", "--patch", `{"data":{"ca.crt":"broken"}}`)
 	var page string
 	p.Until("the last good content of the Secret is served, and there is a leader", func() (err error) {
 		page, err = p.Get(p.Admin, "/metrics")
-		for _, want := range []string{`cardea_secret_last_good{namespace="metrics",secret="tls"} 1`, "cardea_leader 1", `reason="SecretInvalid"`, "cardea_api_server_reachable 1", "cardea_cluster_synced 1"} {
+		for _, want := range []string{`cardea_secret_last_good{namespace="metrics",secret="tls"} 1`, `cardea_configmap_last_good{configmap="ca",namespace="metrics"} 1`, "cardea_leader 1", `reason="SecretInvalid"`, "cardea_api_server_reachable 1", "cardea_cluster_synced 1"} {
 			if err == nil && !strings.Contains(page, want) {
 				err = fmt.Errorf("no %s", want)
 			}

@@ -14,13 +14,13 @@ var why = map[string]string{
 	"ingresses":                       "what to serve",
 	"ingressclasses":                  "which Ingresses are Cardea's",
 	"ingressclassparameters":          "how classes are served",
-	"referencegrants":                 "which Secrets Ingresses of other namespaces may name, where the Gateway API is installed",
+	"referencegrants":                 "which Secrets and ConfigMaps Ingresses of other namespaces may name, where the Gateway API is installed",
 	"services":                        "ports, ExternalName, the address to publish",
 	"endpointslices":                  "endpoints",
 	"ingresses/status":                "`status.loadBalancer`, written by the leader",
 	"events":                          "Events on Ingresses, Secrets and classes; get and update so that the replicas share one",
 	"secrets":                         "`get` reads a Secret that an Ingress names; `list` and `watch` carry metadata, to see that one changed, and the content at the start if many are named. Kubernetes knows no right to the metadata alone: **whoever may list Secrets can read them**",
-	"configmaps":                      "settings for all Ingresses",
+	"configmaps":                      "`get` reads a ConfigMap that an Ingress names for the authority of its backends; `list` and `watch` carry metadata, to see that one changed. Without this right such Ingresses are closed (`ConfigMapUnreadable`), and all else is served",
 	"leases own":                      "which replica is the leader",
 	"secrets own":                     "the secrets of TLS session tickets, which the leader makes and rotates and all replicas read",
 	"nodes":                           "addresses of the nodes, for `status.loadBalancer`",
@@ -36,7 +36,7 @@ func TestRoles(t *testing.T) {
 <!-- Generated from what charts/cardea renders by "make chart ARGS=-update"; do not edit. -->
 
 These are all rights of Cardea's ServiceAccount besides those that every account has. A test runs the controller with those of the first table and nothing else (` + "`TestRoleIsEnough`" + `); in a whole cluster another compares them with
-what ` + "`kubectl auth can-i --list`" + ` says. Of users' objects Cardea writes the status of Ingresses alone, and Events about them; it reads no pods but its own, no other ConfigMap and no namespace. Each table after the
+what ` + "`kubectl auth can-i --list`" + ` says. Of users' objects Cardea writes the status of Ingresses alone, and Events about them; it reads no pods but its own and no namespace. Each table after the
 first lists what a setting adds and takes away.
 `)
 	restricted := "rbac: {secrets: namespaces, secretNamespaces: [shop]}\n"
@@ -115,6 +115,9 @@ func rights(t *testing.T, list []object) (lines []string) {
 			}
 			if resource == "secrets" && strings.HasSuffix(o.metadata()["name"].(string), "-webhook") {
 				reason = "the certificate of the webhook, which the leader makes and all replicas serve"
+			}
+			if resource == "configmaps" && strings.HasSuffix(o.metadata()["name"].(string), "-configmap") {
+				reason = "settings for all Ingresses"
 			}
 			if !ok {
 				t.Errorf("%v: nothing is said about %s", o, resource)

@@ -15,6 +15,11 @@ What is to be served: in the cluster, or in the namespace of controller.scope.
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [list, watch]
+# ConfigMaps that Ingresses name for the authority of their backends. list, watch: the
+# metadata of all, to see that one changed. get: the content of one that is named.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch]
 # status.loadBalancer of our Ingresses, by the leader.
 - apiGroups: [networking.k8s.io]
   resources: [ingresses/status]
