@@ -32,6 +32,7 @@ const DefaultLastGoodAfterDelete = time.Hour
 // A Store holds the state of the referenced Secrets, or ConfigMaps.
 type Store struct {
 	words       *words
+	parsed      parsed
 	afterDelete time.Duration
 	entries     map[types.NamespacedName]*entry
 	// due holds the names whose state changes by time alone, and when. Few do at
@@ -140,7 +141,7 @@ func (s *Store) Update(name types.NamespacedName, secret *corev1.Secret, now tim
 	if secret == nil {
 		e.remove(now)
 	} else {
-		e.read(secret, now)
+		e.read(secret, now, &s.parsed)
 	}
 	s.settle(name, e, now)
 }
@@ -163,7 +164,7 @@ func (s *Store) UpdateAll(all map[types.NamespacedName]*corev1.Secret, now time.
 			for i := int(next.Add(1)) - 1; i < len(jobs); i = int(next.Add(1)) - 1 {
 				// Entries know nothing of each other.
 				jobs[i].unreadable = ""
-				jobs[i].read(jobs[i].secret, now)
+				jobs[i].read(jobs[i].secret, now, &s.parsed)
 			}
 		})
 	}
@@ -265,14 +266,14 @@ func (s *Store) settle(name types.NamespacedName, e *entry, now time.Time) {
 }
 
 // read takes in content that exists.
-func (e *entry) read(secret *corev1.Secret, now time.Time) {
+func (e *entry) read(secret *corev1.Secret, now time.Time, parsed *parsed) {
 	e.origin.UID = string(secret.UID)
 	e.deleted = time.Time{}
 	if e.purpose&translate.ForCertificate != 0 {
 		e.readPair(secret, now)
 	}
 	if e.purpose&translate.ForAuthorities != 0 {
-		e.trust.read(e.origin, secret)
+		e.trust.read(e.origin, secret, parsed)
 	}
 }
 
@@ -350,7 +351,7 @@ func (e *entry) pass(afterDelete time.Duration, now time.Time) {
 		e.good = nil
 	}
 	if end := e.trustEnd(afterDelete); e.trust != nil && !end.IsZero() && !now.Before(end) {
-		e.trust.good = nil
+		e.trust.good, e.trust.original = nil, nil
 	}
 }
 

@@ -24,8 +24,9 @@ type trust struct {
 	// bundle is the content hash of what was last read, "" if that does not exist.
 	bundle string
 	good   *snapshot.Authorities
-	// goodBundle is that of good.
+	// goodBundle is that of good, and original what good shares with others.
 	goodBundle string
+	original   *snapshot.Authorities
 	reason     translate.Reason
 	problem    string
 }
@@ -35,7 +36,7 @@ func newTrust(words *words) *trust {
 }
 
 // read takes in content that exists.
-func (t *trust) read(origin snapshot.Origin, secret *corev1.Secret) {
+func (t *trust) read(origin snapshot.Origin, secret *corev1.Secret, parsed *parsed) {
 	crl, hasCRL := secret.Data[crlKey]
 	bundle := snapshot.BundleDigest(secret.Data[caKey], crl)
 	if hasCRL {
@@ -54,12 +55,12 @@ func (t *trust) read(origin snapshot.Origin, secret *corev1.Secret) {
 		t.reason, t.problem = t.words.invalid, crlKey+" is empty"
 		return
 	}
-	good, err := snapshot.ParseAuthorities(origin, secret.Data[caKey], crl)
+	good, original, err := parsed.parse(origin, bundle, secret.Data[caKey], crl)
 	if err != nil {
 		t.reason, t.problem = t.words.invalid, err.Error()
 		return
 	}
-	t.good, t.goodBundle = good, bundle
+	t.good, t.goodBundle, t.original = good, bundle, original
 	t.reason, t.problem = "", ""
 }
 

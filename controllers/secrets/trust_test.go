@@ -1,12 +1,15 @@
 package secrets
 
 import (
+	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/cardea-dev/cardea/controllers/translate"
 	"github.com/cardea-dev/cardea/dataplane/snapshot"
@@ -154,6 +157,52 @@ func TestFromConfigMap(t *testing.T) {
 	if diff := cmp.Diff(want, FromConfigMap(c)); diff != "" {
 		t.Errorf("FromConfigMap (-want +got):\n%s", diff)
 	}
+}
+
+// Authorities of the same content are held once, however many objects they are in, and
+// not at all when nobody holds them.
+func TestSameAuthoritiesAreShared(t *testing.T) {
+	store := NewConfigMaps(time.Hour)
+	ca, _ := pair(t, "ca", 0, day)
+	names := make([]types.NamespacedName, 3)
+	for i := range names {
+		names[i] = types.NamespacedName{Namespace: fmt.Sprint("n", i), Name: "ca"}
+		store.Want(names[i], translate.ForAuthorities)
+		store.Update(names[i], FromConfigMap(&corev1.ConfigMap{Data: map[string]string{"ca.crt": string(ca)}}), epoch)
+	}
+	first := store.State(names[0], epoch).Trust.Authorities
+	for _, name := range names[1:] {
+		got := store.State(name, epoch).Trust.Authorities
+		if got.Pool != first.Pool || &got.Certificates[0] != &first.Certificates[0] || got.Digest != first.Digest {
+			t.Errorf("%s has authorities of its own, want those of %s", name, names[0])
+		}
+		if want := (snapshot.Origin{Kind: "ConfigMap", Namespace: name.Namespace, Name: "ca"}); got.Origin != want {
+			t.Errorf("authorities of %s are from %v, want %v", name, got.Origin, want)
+		}
+	}
+
+	// The first of them goes, and the others are shared still.
+	store.Retain(func(name types.NamespacedName) bool { return name != names[0] })
+	late := types.NamespacedName{Namespace: "late", Name: "ca"}
+	store.Want(late, translate.ForAuthorities)
+	runtime.GC()
+	store.Update(late, FromConfigMap(&corev1.ConfigMap{Data: map[string]string{"ca.crt": string(ca)}}), epoch)
+	if got := store.State(late, epoch).Trust.Authorities; got.Pool != first.Pool {
+		t.Error("after the first is gone, the same content is parsed again")
+	}
+
+	store.Retain(func(types.NamespacedName) bool { return false })
+	for range 100 {
+		runtime.GC()
+		store.parsed.mu.Lock()
+		n := len(store.parsed.byDigest)
+		store.parsed.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		runtime.Gosched()
+	}
+	t.Error("authorities that nobody holds are not forgotten after 100 collections")
 }
 
 // What is known of a ConfigMap is told with its kind, for the Event on it.

@@ -91,6 +91,14 @@ func (a *Authorities) Lineage(chain []*x509.Certificate) []*x509.Certificate {
 	return whole
 }
 
+// From returns the same authorities as those of another object. It shares all that
+// they are made of.
+func (a *Authorities) From(origin Origin) *Authorities {
+	same := *a
+	same.Origin = origin
+	return &same
+}
+
 // eachBlock calls each for the blocks of text, all of which must be of one type.
 // Text between blocks is a comment, as OpenSSL writes it.
 func eachBlock(key string, text []byte, kind string, each func(der []byte) error) error {
