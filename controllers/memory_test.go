@@ -19,6 +19,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -119,19 +120,35 @@ func measure(t *testing.T, controllerName string) footprint {
 func TestUnrelatedSecretsCostLittle(t *testing.T) {
 	p := newPlace(t)
 	create(t, p.service("web"), p.secret(t, "tls", "named", "shop.example.com"), p.ingress("shop", "shop.example.com", "tls"))
-	without := measure(t, p.controllerName)
+	p.unrelated(t, 10000, 25, func(meta metav1.ObjectMeta, data []byte) client.Object {
+		return &corev1.Secret{ObjectMeta: meta, Data: map[string][]byte{"data": data}}
+	})
+}
 
-	const n, size = 10000, 10 << 10
+// TestUnrelatedConfigMapsCostLittle is the same of 3,000 ConfigMaps.
+func TestUnrelatedConfigMapsCostLittle(t *testing.T) {
+	p := newPlace(t)
+	create(t, p.service("web"), p.bundle(t, "ca", "named"), p.verified("shop", "ca"))
+	p.unrelated(t, 3000, 15, func(meta metav1.ObjectMeta, data []byte) client.Object {
+		return &corev1.ConfigMap{ObjectMeta: meta, BinaryData: map[string][]byte{"ca.crt": data}}
+	})
+}
+
+// unrelated measures what n objects of 10 KiB cost, which may be most MiB at the peak.
+func (p place) unrelated(t *testing.T, n, most int, object func(metav1.ObjectMeta, []byte) client.Object) {
+	t.Helper()
+	without := measure(t, p.controllerName)
+	const size = 10 << 10
 	var creating sync.WaitGroup
 	for w := range 8 {
 		creating.Go(func() {
 			for i := w; i < n; i += 8 {
 				data := make([]byte, size)
 				_, _ = rand.Read(data)
-				s := &corev1.Secret{ObjectMeta: p.meta(fmt.Sprint("unrelated-", i)), Data: map[string][]byte{"data": data}}
+				meta := p.meta(fmt.Sprint("unrelated-", i))
 				// kubectl apply leaves a copy of the data in an annotation.
-				s.Annotations = map[string]string{corev1.LastAppliedConfigAnnotation: fmt.Sprintf("%x", data[:size/2])}
-				if err := kube.Create(t.Context(), s); err != nil {
+				meta.Annotations = map[string]string{corev1.LastAppliedConfigAnnotation: fmt.Sprintf("%x", data[:size/2])}
+				if err := kube.Create(t.Context(), object(meta, data)); err != nil {
 					t.Error(err)
 					return
 				}
@@ -143,12 +160,12 @@ func TestUnrelatedSecretsCostLittle(t *testing.T) {
 		return
 	}
 	with := measure(t, p.controllerName)
-	t.Logf("10,000 Secrets of 10 KiB cost %.1f MiB RSS, %.1f MiB at the peak, %.1f MiB heap",
+	t.Logf("%d objects of 10 KiB cost %.1f MiB RSS, %.1f MiB at the peak, %.1f MiB heap", n,
 		float64(with.RSS-without.RSS)/1024, float64(with.Peak-without.Peak)/1024, float64(with.Heap-without.Heap)/1024)
-	if more := with.Peak - without.Peak; more > 25<<10 {
-		t.Errorf("10,000 unrelated Secrets cost %d KiB at the peak, want at most 25 MiB", more)
+	if more := with.Peak - without.Peak; more > most<<10 {
+		t.Errorf("%d unrelated objects of 10 KiB cost %d KiB at the peak, want at most %d MiB", n, more, most)
 	}
-	if err := kube.DeleteAllOf(t.Context(), &corev1.Secret{}, client.InNamespace(p.namespace)); err != nil {
+	if err := kube.DeleteAllOf(t.Context(), object(metav1.ObjectMeta{}, nil), client.InNamespace(p.namespace)); err != nil {
 		t.Fatal(err)
 	}
 }
