@@ -20,8 +20,8 @@ type tickets struct {
 }
 
 // ticketRotation is how long a key of this process encrypts tickets. It decrypts
-// them for as long again: a session is resumed within two days or not at all.
-const ticketRotation = 24 * time.Hour
+// them for as long again: a session is resumed within a day or not at all.
+const ticketRotation = 12 * time.Hour
 
 func (t *tickets) init(listeners []*listen.Listener) {
 	t.listeners = listeners
